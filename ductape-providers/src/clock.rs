@@ -1,0 +1,32 @@
+//! The only place that reads the clock.
+//!
+//! Durations and deadlines use the monotonic [`now`], which follows tokio's paused time in tests; what is written down
+//! for other processes uses [`wall`].
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// The monotonic time, for deadlines and measured durations.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The wall-clock time, for what other processes or people read.
+#[allow(clippy::disallowed_methods)] // this is the one caller
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+/// `time` in milliseconds since 1970; 0 for a time before that.
+pub fn to_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time that is `millis` milliseconds after 1970.
+pub fn from_millis(millis: u64) -> SystemTime {
+    UNIX_EPOCH
+        .checked_add(Duration::from_millis(millis))
+        .unwrap_or(UNIX_EPOCH)
+}

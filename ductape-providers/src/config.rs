@@ -1,0 +1,1 @@
+//! How an environment names its broker. (To come.)
