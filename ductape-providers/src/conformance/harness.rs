@@ -1,0 +1,65 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::error::Result;
+use crate::provider_dyn::AnyProvider;
+
+/// How the suite reaches the broker under test. What the author of a provider writes, beside the provider.
+///
+/// ```no_run
+/// use ductape_providers::conformance::Harness;
+/// use ductape_providers::{AnyProvider, Result};
+/// use futures_util::future::BoxFuture;
+///
+/// struct Mine {
+///     address: String,
+/// }
+///
+/// impl Harness for Mine {
+///     fn name(&self) -> &str {
+///         "mine"
+///     }
+///
+///     fn connect(&self) -> BoxFuture<'_, Result<AnyProvider>> {
+///         Box::pin(async move { todo!("connect to {}", self.address) })
+///     }
+/// }
+/// ```
+pub trait Harness: Send + Sync + 'static {
+    /// The name that the report carries.
+    fn name(&self) -> &str;
+
+    /// A further handle of the broker, as another process would get it: closing it leaves the others open, and what one
+    /// publishes the others receive.
+    ///
+    /// Nothing is done before the future is polled; it is made, but not polled, outside any tokio runtime too.
+    fn connect(&self) -> BoxFuture<'_, Result<AnyProvider>>;
+
+    /// A harness of a broker that no other case uses, for the cases that close every handle of it. `None`, the default,
+    /// where there is one broker: those cases then run beside the others.
+    fn isolated(&self) -> Option<Arc<dyn Harness>> {
+        None
+    }
+
+    /// The shortest lease that the broker keeps, within its precision; 400 ms unless it says another.
+    fn lease(&self) -> Duration {
+        Duration::from_millis(400)
+    }
+
+    /// The shortest delay that the broker keeps, within its precision; 400 ms unless it says another.
+    fn delay(&self) -> Duration {
+        Duration::from_millis(400)
+    }
+
+    /// How long nothing must come until the suite believes that nothing comes; 200 ms unless it says another.
+    fn quiet(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+
+    /// How many cases run side by side; 8 unless it says another.
+    fn concurrency(&self) -> usize {
+        8
+    }
+}
