@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::case::Failure;
+use super::harness::Harness;
 use crate::capability::Capability;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,19 +14,27 @@ use crate::provider::{Backlog, Delivery, PublishReceipt, PublishSlot, Receipt, S
 use crate::provider_dyn::{AnyProvider, SettlerDyn, SubscriptionDyn};
 use crate::spec::{GroupSpec, Source, SubscriptionSpec, TopicSpec};
 
-/// How long a delivery that must come may take.
-const COMES_WITHIN: Duration = Duration::from_secs(6);
+/// How long a reader waits for what must come, and for what must not.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    patience: Duration,
+    quiet: Duration,
+}
 
 /// A handle of the broker whose calls fail the case unless they begin with `try_`.
 #[derive(Clone, Debug)]
 pub struct Client {
     provider: AnyProvider,
-    quiet: Duration,
+    waits: Waits,
 }
 
 impl Client {
-    pub(super) fn new(provider: AnyProvider, quiet: Duration) -> Self {
-        Self { provider, quiet }
+    pub(super) fn new(provider: AnyProvider, harness: &dyn Harness) -> Self {
+        let waits = Waits {
+            patience: harness.patience(),
+            quiet: harness.quiet(),
+        };
+        Self { provider, waits }
     }
 
     /// The provider itself.
@@ -137,7 +146,7 @@ impl Client {
             Ok(subscription) => Ok(Reader {
                 settler: subscription.settler_dyn(),
                 subscription,
-                quiet: self.quiet,
+                waits: self.waits,
             }),
             Err(error) => Err(Failure::step("subscribe", &error)),
         }
@@ -157,7 +166,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When it is another after 5 s; `when` says what came before.
+    /// When it is another when the harness's patience ends; `when` says what came before.
     pub async fn backlog_becomes(
         &self,
         topic: &TopicName,
@@ -165,7 +174,7 @@ impl Client {
         wanted: Backlog,
         when: &str,
     ) -> Result<(), Failure> {
-        let deadline = clock::now() + Duration::from_secs(5);
+        let deadline = clock::now() + self.waits.patience;
         loop {
             let backlog = self.backlog(topic, group).await?;
             if backlog == wanted {
@@ -199,7 +208,7 @@ impl Client {
 pub struct Reader {
     subscription: Box<dyn SubscriptionDyn>,
     settler: Arc<dyn SettlerDyn>,
-    quiet: Duration,
+    waits: Waits,
 }
 
 impl Reader {
@@ -213,14 +222,15 @@ impl Reader {
         self.subscription.receive_dyn(into, max).await
     }
 
-    /// One `receive`, which must bring 1 to `max` deliveries within 6 s.
+    /// One `receive`, which must bring 1 to `max` deliveries before the harness's patience ends.
     ///
     /// # Errors
     ///
     /// When it does not.
     pub async fn receive(&mut self, max: usize) -> Result<Vec<Delivery>, Failure> {
         let mut into = Vec::new();
-        match timeout(COMES_WITHIN, self.try_receive(&mut into, max)).await {
+        let patience = self.waits.patience;
+        match timeout(patience, self.try_receive(&mut into, max)).await {
             Ok(Ok(())) if into.is_empty() => Err(Failure::new("receive returned without a delivery")),
             Ok(Ok(())) if into.len() > max => Err(Failure::new(format!(
                 "receive returned {} deliveries where at most {max} were asked for",
@@ -228,7 +238,7 @@ impl Reader {
             ))),
             Ok(Ok(())) => Ok(into),
             Ok(Err(error)) => Err(Failure::step("receive", &error)),
-            Err(_) => Err(Failure::new(format!("no message came within {COMES_WITHIN:?}"))),
+            Err(_) => Err(Failure::new(format!("no message came within {patience:?}"))),
         }
     }
 
@@ -293,7 +303,7 @@ impl Reader {
     ///
     /// When something comes; `why` says why it must not.
     pub async fn silent(&mut self, why: &str) -> Result<(), Failure> {
-        let quiet = self.quiet;
+        let quiet = self.waits.quiet;
         self.silent_for(quiet, why).await
     }
 

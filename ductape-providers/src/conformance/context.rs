@@ -42,7 +42,7 @@ impl Context {
     /// When the broker can't be reached, which fails the case.
     pub async fn connect(&self) -> Result<Client, Failure> {
         match self.harness.connect().await {
-            Ok(provider) => Ok(Client::new(provider, self.harness.quiet())),
+            Ok(provider) => Ok(Client::new(provider, &*self.harness)),
             Err(error) => Err(Failure::step("connect", &error)),
         }
     }

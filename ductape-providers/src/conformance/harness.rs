@@ -18,7 +18,7 @@ use crate::provider_dyn::AnyProvider;
 /// }
 ///
 /// impl Harness for Mine {
-///     fn name(&self) -> &str {
+///     fn name(&self) -> &'static str {
 ///         "mine"
 ///     }
 ///
@@ -56,6 +56,11 @@ pub trait Harness: Send + Sync + 'static {
     /// How long nothing must come until the suite believes that nothing comes; 200 ms unless it says another.
     fn quiet(&self) -> Duration {
         Duration::from_millis(200)
+    }
+
+    /// How long a message that must come may take, on a busy machine; 6 s unless it says another.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(6)
     }
 
     /// How many cases run side by side; 8 unless it says another.

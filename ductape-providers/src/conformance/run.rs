@@ -36,7 +36,7 @@ impl Filter {
     }
 }
 
-/// Runs the suite's [`cases`](super::cases) that `filter` takes, by the capability that the provider states.
+/// Runs the suite's [`cases`](super::cases()) that `filter` takes, by the capability that the provider states.
 ///
 /// It needs a multi-threaded tokio runtime to be quick, and time enabled in any.
 pub async fn run(harness: Arc<dyn Harness>, filter: &Filter) -> Report {

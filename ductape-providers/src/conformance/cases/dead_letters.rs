@@ -3,7 +3,7 @@
 use super::{payloads, text};
 use crate::conformance::case::{Case, Failure, case};
 use crate::conformance::context::Context;
-use crate::conformance::refuse::route;
+use crate::conformance::refuse::dead_letters;
 use crate::conformance_check as check;
 use crate::message::Route;
 use crate::provider::Settlement;
@@ -12,12 +12,12 @@ const GROUP: &str = "dead letters";
 
 /// The cases of this file.
 pub static CASES: &[Case] = &[
-    case!("D-050", dead_letters_can_be_read_and_settled, route),
-    case!("D-051", dead_letters_are_of_one_group, route),
-    case!("D-052", dead_letters_do_not_come_as_messages, route),
-    case!("D-053", dead_letter_is_the_original, route),
-    case!("D-054", dead_letter_is_sent_back_to_its_group, route),
-    case!("D-055", unsettled_dead_letter_returns, route),
+    case!("D-050", dead_letters_can_be_read_and_settled, dead_letters),
+    case!("D-051", dead_letters_are_of_one_group, dead_letters),
+    case!("D-052", dead_letters_do_not_come_as_messages, dead_letters),
+    case!("D-053", dead_letter_is_the_original, dead_letters),
+    case!("D-054", dead_letter_is_sent_back_to_its_group, dead_letters),
+    case!("D-055", unsettled_dead_letter_returns, dead_letters),
 ];
 
 async fn dead_letters_can_be_read_and_settled(context: Context) -> Result<(), Failure> {

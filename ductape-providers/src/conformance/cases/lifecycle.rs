@@ -15,7 +15,7 @@ use crate::conformance_check as check;
 use crate::error::ErrorKind;
 use crate::message::Outgoing;
 use crate::provider::{Durability, PublishReceipt, Settlement};
-use crate::spec::{Ordering, SubscriptionSpec};
+use crate::spec::{Ordering, Start, SubscriptionSpec};
 
 const GROUP: &str = "lifecycle";
 
@@ -26,7 +26,7 @@ pub static CASES: &[Case] = &[
     case!("C-087", init_and_ping, always),
     case!("C-089", missing_subscription_receive, always),
     case!("C-090", existing_entities_used, always),
-    case!("D-061", group_that_does_not_fit_is_refused, always),
+    case!("D-061", declare_alters_no_group, always),
     case!("C-091", closed_publisher_errors, always),
     case!("C-092", closed_subscription_errors, always),
     case!("D-062", a_waiting_receive_ends_at_close, always),
@@ -60,7 +60,8 @@ async fn construct_no_io(context: Context) -> Result<(), Failure> {
 }
 
 async fn works_from_another_runtime(context: Context) -> Result<(), Failure> {
-    let (client, topic, group, mut reader) = context.start().await?;
+    let (client, topic, group) = (context.connect().await?, context.topic("t")?, context.group("g")?);
+    client.declare(&topic, &[&group]).await?;
     let (told, telling) = tokio::sync::oneshot::channel();
     let foreign = {
         let (client, topic, group) = (client.clone(), topic.clone(), group.clone());
@@ -92,6 +93,7 @@ async fn works_from_another_runtime(context: Context) -> Result<(), Failure> {
     }
     // The first runtime's handle works on after the other runtime has ended.
     client.publish(vec![text(&topic, "from here")]).await?;
+    let mut reader = client.reader(&topic, &group).await?;
     reader.consume(1).await.map(drop)
 }
 
@@ -154,27 +156,33 @@ async fn existing_entities_used(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn group_that_does_not_fit_is_refused(context: Context) -> Result<(), Failure> {
+async fn declare_alters_no_group(context: Context) -> Result<(), Failure> {
     let (client, topic, group) = (context.connect().await?, context.topic("t")?, context.group("g")?);
     client.declare(&topic, &[&group]).await?;
+    client.publish(numbered(&topic, 3)).await?;
     let mut other = group.clone();
+    other.start = Start::Latest;
     other.ordering = Ordering::Relaxed;
-    let answer = client.try_declare(&topic, &[&other]).await;
-    let error = refused(
-        answer,
-        ErrorKind::TopologyMismatch,
-        "declare of a group that exists with another ordering",
-    )?;
+    other.lease = group.lease * 2;
+    // Some brokers keep these settings, others take them from each subscription.
+    if let Err(error) = client.try_declare(&topic, &[&other]).await {
+        check!(
+            error.kind() == ErrorKind::TopologyMismatch && error.to_string().contains(group.name.as_str()),
+            "declare of a group that exists with other settings must succeed, or answer TopologyMismatch and name \
+             the group, not {error:?}"
+        );
+    }
+    let came = sorted(&client.reader(&topic, &group).await?.consume(3).await?);
     check!(
-        error.to_string().contains(group.name.as_str()),
-        "the error does not name the group: {error}"
+        came == ["0", "1", "2"],
+        "a group was declared again with other settings, and received {came:?}"
     );
-    // Nothing was altered: what exists can be declared on.
-    client.declare(&topic, &[&group]).await
+    Ok(())
 }
 
 async fn closed_publisher_errors(context: Context) -> Result<(), Failure> {
-    let (client, topic, group, _reader) = context.start().await?;
+    let (client, topic, group) = (context.connect().await?, context.topic("t")?, context.group("g")?);
+    client.declare(&topic, &[&group]).await?;
     let before = client.clone();
     client.close().await?;
     for (which, handle) in [("the closed handle", &client), ("a clone made before", &before)] {
@@ -226,11 +234,12 @@ async fn a_waiting_receive_ends_at_close(context: Context) -> Result<(), Failure
 }
 
 async fn closing_one_handle_leaves_the_others(context: Context) -> Result<(), Failure> {
-    let (client, topic, group, mut reader) = context.start().await?;
-    let other = context.connect().await?;
-    let held = other.reader(&topic, &group).await?;
+    let (client, topic, _group, mut reader) = context.start().await?;
+    let (other, its_own) = (context.connect().await?, context.group("other")?);
+    other.declare(&topic, &[&its_own]).await?;
+    let closed = other.reader(&topic, &its_own).await?;
     other.close().await?;
-    drop(held);
+    drop(closed);
     client.publish(vec![text(&topic, "still here")]).await?;
     reader.consume(1).await.map(drop)
 }
@@ -239,12 +248,21 @@ async fn subscribe_ctx_cancel(context: Context) -> Result<(), Failure> {
     let (client, topic, group, mut reader) = context.start().await?;
     client.publish(numbered(&topic, 3)).await?;
     let held = reader.take(2).await?;
-    let mut other = context.connect().await?.reader(&topic, &group).await?;
+    // Where members share a group, another one waits already.
+    let waiting = if client.capability().groups {
+        Some(context.connect().await?.reader(&topic, &group).await?)
+    } else {
+        None
+    };
     match timeout(Duration::from_secs(5), reader.close()).await {
         Ok(closed) => closed?,
         Err(_) => return Err(Failure::new("close of a subscription hangs")),
     }
-    // The other one waits while they are given back, and gets them well before the lease of 30 s.
+    // Well before the lease of 30 s.
+    let mut other = match waiting {
+        Some(other) => other,
+        None => client.reader(&topic, &group).await?,
+    };
     let came = sorted(&other.consume(3).await?);
     check!(
         came == ["0", "1", "2"],

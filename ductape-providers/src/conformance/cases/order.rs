@@ -134,7 +134,7 @@ async fn order_of_keys(context: Context, keys: usize, each: usize, members: usiz
     }
     let total = messages.len();
     for at in 0..total {
-        match tokio::time::timeout(Duration::from_secs(6), all_done.recv()).await {
+        match tokio::time::timeout(context.harness().patience(), all_done.recv()).await {
             Ok(Some(outcome)) => outcome?,
             Ok(None) => return Err(Failure::new("every member stopped")),
             Err(_) => return Err(Failure::new(format!("only {at} of {total} messages came"))),
