@@ -119,14 +119,18 @@ async fn order_of_keys(context: Context, keys: usize, each: usize, members: usiz
             }
         });
     }
-    let mut messages = Vec::new();
-    for number in 0..each {
+    // Four of a key in a row, so that a batch has several of it, then the next key.
+    let numbers: Vec<usize> = (0..each).collect();
+    let mut messages = Vec::with_capacity(keys * each);
+    for four in numbers.chunks(4) {
         for key in 0..keys {
-            messages.push(keyed(
-                &topic,
-                &format!("key-{key}"),
-                &format!("key-{key}/{number}"),
-            ));
+            for number in four {
+                messages.push(keyed(
+                    &topic,
+                    &format!("key-{key}"),
+                    &format!("key-{key}/{number}"),
+                ));
+            }
         }
     }
     for chunk in messages.chunks(100) {

@@ -1,8 +1,10 @@
 //! Publish and receive: what is confirmed arrives, as it was, where it belongs, and nowhere else.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use super::{numbered, payloads, sorted, text};
 use crate::clock;
@@ -13,7 +15,8 @@ use crate::conformance_check as check;
 use crate::error::ErrorKind;
 use crate::headers::Headers;
 use crate::message::{MessageId, Outgoing};
-use crate::provider::PublishSlot;
+use crate::provider::{PublishSlot, Settlement};
+use crate::spec::SubscriptionSpec;
 
 const GROUP: &str = "publish";
 
@@ -33,7 +36,9 @@ pub static CASES: &[Case] = &[
     case!("C-014", bulk_publish_chunking, always),
     case!("C-015", oversized_rejected_before_send, always),
     case!("D-004", one_refused_slot_leaves_the_others, always),
+    case!("D-005", a_dropped_publish_does_no_harm, always),
     case!("C-016", batch_consume, always),
+    case!("D-006", receive_returns_at_most_its_limit, always),
     case!("C-020", dynamic_topic, always),
     case!("C-088", missing_topic_send, always),
 ];
@@ -358,6 +363,59 @@ async fn one_refused_slot_leaves_the_others(context: Context) -> Result<(), Fail
     let came = sorted(&reader.consume(3).await?);
     check!(came == ["0", "3", "5"], "{came:?} came");
     reader.silent("its slot was refused").await
+}
+
+async fn a_dropped_publish_does_no_harm(context: Context) -> Result<(), Failure> {
+    let (client, topic, _group, mut reader) = context.start().await?;
+    for round in 0..20u64 {
+        let mut slots: Vec<PublishSlot> = numbered(&topic, 10).into_iter().map(PublishSlot::new).collect();
+        // Dropped after its first poll, or a little later; what became of its messages is unknown.
+        let publish = client.provider().publish_dyn(&mut slots);
+        let _ = timeout(Duration::from_micros(round * 50), publish).await;
+    }
+    client.publish(vec![text(&topic, "last")]).await?;
+    let mut came: HashMap<MessageId, usize> = HashMap::new();
+    loop {
+        let delivery = reader.next().await?;
+        let message = reader.ack(delivery).await?;
+        let count = came.entry(message.id).or_default();
+        *count += 1;
+        check!(*count == 1, "a message of a dropped publish came {count} times");
+        if message.payload == "last" {
+            return Ok(());
+        }
+        check!(
+            came.len() <= 200,
+            "more messages came than were published: {}",
+            came.len()
+        );
+    }
+}
+
+async fn receive_returns_at_most_its_limit(context: Context) -> Result<(), Failure> {
+    let (client, topic, group) = (context.connect().await?, context.topic("t")?, context.group("g")?);
+    client.declare(&topic, &[&group]).await?;
+    let limit = client.capability().receive_batch_max.get();
+    // A limit that is too large to be reached here is shown by what does come.
+    let count = limit.saturating_add(10).min(3_000);
+    client.publish(numbered(&topic, count)).await?;
+    let mut spec = SubscriptionSpec::new(topic, group);
+    spec.prefetch = spec.prefetch.saturating_add(count);
+    let mut reader = client.reader_of(&spec).await?;
+    let mut came = 0;
+    while came < count {
+        let batch = reader.receive(usize::MAX).await?;
+        check!(
+            batch.len() <= limit,
+            "one receive returned {} deliveries; receive_batch_max is {limit}",
+            batch.len()
+        );
+        came += batch.len();
+        let receipts = batch.into_iter().map(|delivery| delivery.receipt);
+        reader.settle_all(receipts, Settlement::Ack).await?;
+    }
+    check!(came == count, "{count} were published, {came} came");
+    Ok(())
 }
 
 async fn batch_consume(context: Context) -> Result<(), Failure> {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{numbered, payloads, sorted, text};
-use crate::conformance::case::{Case, Failure, case};
+use crate::conformance::case::{Case, Failure, case, refused};
 use crate::conformance::client::show;
 use crate::conformance::context::Context;
 use crate::conformance::refuse::{always, counted, counted_requeue_after, once, once_and_requeue, requeue};
 use crate::conformance_check as check;
-use crate::provider::{Delivery, SettleSlot, Settlement};
+use crate::error::ErrorKind;
+use crate::provider::{Delivery, Receipt, SettleSlot, Settlement};
 
 const GROUP: &str = "settlement";
 
@@ -23,6 +24,8 @@ pub static CASES: &[Case] = &[
     case!("C-017", batch_partial_failure, requeue),
     case!("C-025", unsettled_drop_returns, always),
     case!("C-027", ack_out_of_order_safe, always),
+    case!("D-016", a_settled_receipt_is_lost, always),
+    case!("D-017", a_settler_outlives_its_subscription, always),
     case!("C-029", retry_count_exact, counted_requeue_after),
     case!("D-010", requeue_takes_back_the_count, counted),
     case!("D-011", receive_is_cancel_safe, always),
@@ -156,6 +159,43 @@ async fn ack_out_of_order_safe(context: Context) -> Result<(), Failure> {
         "only the last of three was acked, and {came:?} returned"
     );
     reader.silent("it was acked before those that returned").await
+}
+
+async fn a_settled_receipt_is_lost(context: Context) -> Result<(), Failure> {
+    let (client, topic, _group, mut reader) = context.start().await?;
+    client.publish(numbered(&topic, 2)).await?;
+    let mut held = reader.take(2).await?.into_iter();
+    let (Some(first), Some(second)) = (held.next(), held.next()) else {
+        return Err(Failure::new("two deliveries were taken, and are not there"));
+    };
+    let token = first.receipt.token();
+    reader.ack(first).await?;
+    // Settling twice does not compile; a runtime that mixes its receipts up is told all the same.
+    for token in [token, u64::MAX] {
+        let answer = reader.try_settle(Receipt::new(token), Settlement::Ack).await;
+        refused(answer, ErrorKind::LeaseLost, "an ack of what is not in hand")?;
+    }
+    reader.ack(second).await.map(drop)
+}
+
+async fn a_settler_outlives_its_subscription(context: Context) -> Result<(), Failure> {
+    let (client, topic, group, mut reader) = context.start().await?;
+    client.publish(numbered(&topic, 1)).await?;
+    let held = reader.next().await?;
+    let settler = reader.settler();
+    reader.close().await?;
+    let mut slots = [SettleSlot::new(held.receipt, Settlement::Ack)];
+    settler.settle_dyn(&mut slots).await;
+    let [slot] = slots;
+    let Some(answer) = slot.outcome else {
+        return Err(Failure::new("settle left a slot without an outcome"));
+    };
+    refused(
+        answer,
+        ErrorKind::LeaseLost,
+        "an ack after the subscription gave the delivery back",
+    )?;
+    client.reader(&topic, &group).await?.consume(1).await.map(drop)
 }
 
 async fn retry_count_exact(context: Context) -> Result<(), Failure> {
