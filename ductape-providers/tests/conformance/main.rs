@@ -2,4 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic, and so may what it is made of
 
+mod broken;
+mod faults;
+mod harness;
+mod machinery;
 mod tiny;

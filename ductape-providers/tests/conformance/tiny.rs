@@ -310,7 +310,22 @@ impl Settler for TinySettler {
     }
 }
 
-struct TinyHarness(Arc<Broker>);
+/// A broker of its own, with as many handles as are asked for.
+pub(crate) struct TinyHarness(Arc<Broker>);
+
+impl TinyHarness {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Broker {
+            topics: Mutex::default(),
+            next_token: Mutex::default(),
+            changed: watch::Sender::new(()),
+            info: ProviderInfo {
+                provider: "tiny",
+                address: "this test".to_owned(),
+            },
+        }))
+    }
+}
 
 impl Harness for TinyHarness {
     fn name(&self) -> &'static str {
@@ -329,16 +344,7 @@ impl Harness for TinyHarness {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_can_do_little_passes_by_refusing_the_rest() {
-    let harness = TinyHarness(Arc::new(Broker {
-        topics: Mutex::default(),
-        next_token: Mutex::default(),
-        changed: watch::Sender::new(()),
-        info: ProviderInfo {
-            provider: "tiny",
-            address: "this test".to_owned(),
-        },
-    }));
-    let report = run(Arc::new(harness), &Filter::all()).await;
+    let report = run(Arc::new(TinyHarness::new()), &Filter::all()).await;
     println!("{report}");
     report.assert_passed();
     for (id, what) in [

@@ -1,0 +1,1 @@
+pub(crate) use crate::tiny::TinyHarness as MemoryHarness;
