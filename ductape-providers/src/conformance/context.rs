@@ -5,8 +5,9 @@ use ductape_schema::{EventName, GroupName};
 use uuid::Uuid;
 
 use super::case::Failure;
-use super::client::{Client, Reader};
+use super::client::Client;
 use super::harness::Harness;
+use super::reader::Reader;
 use crate::message::TopicName;
 use crate::spec::GroupSpec;
 

@@ -4,10 +4,11 @@
 //! has a row for each case. A case is chosen by the provider's [`Capability`](crate::Capability): what the broker can do
 //! must be kept, and what it can't do is asked for all the same and must be refused. Nothing is skipped.
 //!
-//! The cases stand in one file a group: [`publish`](cases::publish), [`settlement`](cases::settlement),
-//! [`timing`](cases::timing), [`order`](cases::order), [`groups`](cases::groups), [`dead_letters`](cases::dead_letters)
-//! and [`lifecycle`](cases::lifecycle). Ids that begin with `C` are those of the framework's list of promises, ids that
-//! begin with `D` are the suite's own. Each case works under names that no other case uses, has a [deadline](Case::deadline)
+//! The cases stand in one file a group: [`publish`](cases::publish), [`batches`](cases::batches),
+//! [`settlement`](cases::settlement), [`timing`](cases::timing), [`order`](cases::order), [`groups`](cases::groups),
+//! [`dead_letters`](cases::dead_letters), [`lifecycle`](cases::lifecycle) and [`restart`](cases::restart). Ids that begin
+//! with `C` are those of the framework's list of promises, ids that begin with `D` are the suite's own. Each case works
+//! under names that no other case uses, has a [deadline](Case::deadline)
 //! of its own, and waits for conditions; only to see that something does not come does it wait for a time.
 //!
 //! A crate above the providers shows its own promises with the same machinery: it writes [`Case`]s with [`check!`] and
@@ -18,15 +19,17 @@ pub mod cases;
 mod client;
 mod context;
 mod harness;
+mod reader;
 mod refuse;
 mod report;
 mod run;
 
 pub use case::{Applies, Case, CaseFn, Failure, refused};
 pub use cases::cases;
-pub use client::{Client, Reader, show};
+pub use client::Client;
 pub use context::Context;
 pub use harness::Harness;
+pub use reader::{Reader, show};
 pub use report::{Outcome, Report, Row};
 pub use run::{Filter, run, run_cases};
 

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use super::case::Case;
 use crate::message::{Incoming, Outgoing, TopicName};
 
+pub mod batches;
 pub mod dead_letters;
 pub mod groups;
 pub mod lifecycle;
 pub mod order;
 pub mod publish;
+pub mod restart;
 pub mod settlement;
 pub mod timing;
 
@@ -20,12 +22,14 @@ pub fn cases() -> &'static [Case] {
     static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
         [
             publish::CASES,
+            batches::CASES,
             settlement::CASES,
             timing::CASES,
             order::CASES,
             groups::CASES,
             dead_letters::CASES,
             lifecycle::CASES,
+            restart::CASES,
         ]
         .concat()
     });

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::{numbered, payloads, sorted, text};
 use crate::conformance::case::{Case, Failure, case, refused};
-use crate::conformance::client::show;
 use crate::conformance::context::Context;
+use crate::conformance::reader::show;
 use crate::conformance::refuse::{always, counted, counted_requeue_after, once, once_and_requeue, requeue};
 use crate::conformance_check as check;
 use crate::error::ErrorKind;
