@@ -1,0 +1,23 @@
+//! The user's functions: what `#[consumer]` registers, what a handler can take, and what it can answer.
+//!
+//! - [`descriptor`](ConsumerDescriptor) is what the macro writes down at compile time.
+//! - [`extract`](FromDelivery) is how each parameter after the event is made from a delivery.
+//! - [`outcome`](Outcome) is how what a handler returns becomes an ack, a retry or a dead letter.
+//! - [`batch`](BatchDelivery) is the same for handlers that take many events at once.
+
+mod batch;
+mod delivery;
+mod descriptor;
+mod extract;
+mod meta;
+mod outcome;
+
+pub use batch::{BatchDelivery, Decoded, FromBatch, IntoBatchOutcome};
+pub use delivery::Delivery;
+pub use descriptor::{
+    Backoff, Consumer, ConsumerDescriptor, ConsumerOptions, Handler, RegisteredConsumer, RetryOptions,
+};
+pub use extract::{Attempt, FromDelivery, Requirements, State};
+pub(crate) use extract::States;
+pub use meta::Meta;
+pub use outcome::{Failure, HandlerError, IntoOutcome, Outcome, Verdict, WithVerdict};

@@ -1,0 +1,16 @@
+//! What generated code names. Not public API: it changes without notice.
+
+pub use ductape_providers::spec::{Ordering, Start};
+pub use futures_util::future::BoxFuture;
+pub use inventory;
+pub use schemars;
+pub use serde;
+pub use serde_json;
+
+pub use crate::consumer::{
+    Backoff, BatchDelivery, Consumer, ConsumerDescriptor, ConsumerOptions, Delivery, FromBatch, FromDelivery,
+    Handler, IntoBatchOutcome, IntoOutcome, RegisteredConsumer, Requirements, RetryOptions, Verdict,
+};
+pub use crate::sample::{Sample, sample_of};
+pub use crate::schema::schema_of;
+pub use crate::topic::{KeyField, KeyWriter, RegisteredTopic, Topic, TopicDescriptor};

@@ -1,0 +1,178 @@
+//! What a topic is: a type whose values are events.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use bytes::BytesMut;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::BrokerError;
+use crate::produce::{self, ProduceReceipt};
+
+/// A type whose values are events of one topic. `#[topic("broker:topic")]` implements it.
+///
+/// ```
+/// use ductape_events::prelude::*;
+///
+/// /// Emitted when an order is created.
+/// #[topic("order-events:order-created", key = order_id)]
+/// pub struct OrderCreated {
+///     #[sample("12345")]
+///     pub order_id: String,
+///     #[sample(99.99)]
+///     pub total: f64,
+/// }
+///
+/// assert_eq!(OrderCreated::EVENT, "order-events:order-created");
+/// assert_eq!(OrderCreated::sample()["order_id"], "12345");
+/// assert_eq!(OrderCreated::schema()["required"], serde_json::json!(["order_id", "total"]));
+/// # use ductape_events::__private::serde_json;
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a topic",
+    label = "not a topic",
+    note = "write `#[topic(\"broker:topic\")]` above the definition of `{Self}`; a generic type is a topic only for the types named in `instances(…)`"
+)]
+pub trait Topic: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The event's name: `broker:topic`.
+    const EVENT: &'static str;
+
+    /// The version of the contract, from 1. Versions above 1 are topics of their own on the broker.
+    const VERSION: u32;
+
+    /// What is known of the topic at compile time.
+    fn descriptor() -> &'static TopicDescriptor;
+
+    /// Writes the key: messages of one key keep their order. What writes nothing has no key.
+    fn write_key(&self, key: &mut KeyWriter<'_>);
+
+    /// An example of the event: built from `#[sample(…)]` on the fields, else from the schema. It fits
+    /// [`schema`](Self::schema) and decodes into this type.
+    fn sample() -> Value {
+        (Self::descriptor().sample)()
+    }
+
+    /// The JSON Schema (2020-12) of the event.
+    fn schema() -> Value {
+        (Self::descriptor().schema)()
+    }
+
+    /// Publishes this event, and answers when the broker has confirmed it.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokerError`] with the code `TOPIC_NOT_FOUND` when the program does not know the topic, `PAYLOAD_INVALID` when
+    /// it does not serialise, `PAYLOAD_TOO_LARGE`, `SHUTTING_DOWN`, or `PUBLISH_FAILED`; then
+    /// [`BrokerError::publish_outcome`] says whether it may be stored all the same.
+    fn produce<C>(&self, ctx: &C) -> impl Future<Output = Result<ProduceReceipt, BrokerError>> + Send
+    where
+        C: AsRef<Context> + Sync + ?Sized,
+    {
+        produce::one(self, ctx.as_ref())
+    }
+
+    /// Publishes many events in few steps, in order. Each has its own result, in the order of `events`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`produce`](Self::produce), for each event by itself.
+    fn produce_all<I, C>(
+        events: I,
+        ctx: &C,
+    ) -> impl Future<Output = Vec<Result<ProduceReceipt, BrokerError>>> + Send
+    where
+        I: IntoIterator<Item = Self, IntoIter: Send> + Send,
+        C: AsRef<Context> + Sync + ?Sized,
+        Self: Sized,
+    {
+        produce::all(events, ctx.as_ref())
+    }
+}
+
+/// What is known of a topic at compile time.
+pub struct TopicDescriptor {
+    /// The event's name: `broker:topic`.
+    pub event: &'static str,
+    /// The version of the contract, from 1.
+    pub version: u32,
+    /// The name of the Rust type.
+    pub type_name: &'static str,
+    /// The title for people: `name = "…"`, else the type's name in words.
+    pub name: &'static str,
+    /// The documentation comment.
+    pub description: &'static str,
+    /// The field that is the key.
+    pub key: Option<&'static str>,
+    /// `compatibility = "…"`: how the contract may change.
+    pub compatibility: Option<&'static str>,
+    /// Whether every environment's broker must be able to carry it as the weakest does.
+    pub portable: bool,
+    /// Where it is defined: `file:line`.
+    pub location: &'static str,
+    /// Makes the JSON Schema.
+    pub schema: fn() -> Value,
+    /// Makes the sample.
+    pub sample: fn() -> Value,
+}
+
+impl fmt::Debug for TopicDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicDescriptor")
+            .field("event", &self.event)
+            .field("version", &self.version)
+            .field("type_name", &self.type_name)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A topic that was found through inventory.
+#[derive(Debug)]
+pub struct RegisteredTopic(pub &'static TopicDescriptor);
+
+inventory::collect!(RegisteredTopic);
+
+/// Takes the text of a key.
+#[derive(Debug)]
+pub struct KeyWriter<'a> {
+    buffer: &'a mut BytesMut,
+    written: bool,
+}
+
+impl<'a> KeyWriter<'a> {
+    pub(crate) fn new(buffer: &'a mut BytesMut) -> Self {
+        Self { buffer, written: false }
+    }
+
+    /// Appends the text of `part` to the key.
+    pub fn write(&mut self, part: &(impl KeyField + ?Sized)) {
+        self.written = true;
+        part.write_to(self);
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        self.written
+    }
+}
+
+/// What can be a key: whatever displays as text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    label = "not displayable",
+    note = "a key is the text that the field displays: implement `std::fmt::Display` for `{Self}`, or name another field in `key = …`"
+)]
+pub trait KeyField {
+    /// Appends the key's text.
+    fn write_to(&self, key: &mut KeyWriter<'_>);
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: fmt::Display + ?Sized> KeyField for T {
+    fn write_to(&self, key: &mut KeyWriter<'_>) {
+        // Writing to a buffer that grows does not fail; a `Display` that itself fails leaves what it wrote.
+        let _ = write!(key.buffer, "{self}");
+    }
+}
