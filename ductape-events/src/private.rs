@@ -11,6 +11,6 @@ pub use crate::consumer::{
     Backoff, BatchDelivery, Consumer, ConsumerDescriptor, ConsumerOptions, Delivery, FromBatch, FromDelivery,
     Handler, IntoBatchOutcome, IntoOutcome, RegisteredConsumer, Requirements, RetryOptions, Verdict,
 };
-pub use crate::sample::{Sample, sample_of};
+// pub use crate::sample::{Sample, sample_of};
 pub use crate::schema::schema_of;
 pub use crate::topic::{KeyField, KeyWriter, RegisteredTopic, Topic, TopicDescriptor};

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::BrokerError;
-use crate::produce::{self, ProduceReceipt};
+use crate::produce::{self, ProduceOptions, ProduceReceipt};
 
 /// A type whose values are events of one topic. `#[topic("broker:topic")]` implements it.
 ///
@@ -36,7 +36,7 @@ use crate::produce::{self, ProduceReceipt};
     label = "not a topic",
     note = "write `#[topic(\"broker:topic\")]` above the definition of `{Self}`; a generic type is a topic only for the types named in `instances(…)`"
 )]
-pub trait Topic: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait Topic: Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
     /// The event's name: `broker:topic`.
     const EVENT: &'static str;
 
@@ -71,7 +71,23 @@ pub trait Topic: Serialize + DeserializeOwned + Send + Sync + 'static {
     where
         C: AsRef<Context> + Sync + ?Sized,
     {
-        produce::one(self, ctx.as_ref())
+        produce::one(self, ProduceOptions::default(), ctx.as_ref())
+    }
+
+    /// Publishes this event with an id, key, delay or headers of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`produce`](Self::produce), and `UNSUPPORTED` when the broker can't do what the options ask.
+    fn produce_with<C>(
+        &self,
+        options: ProduceOptions,
+        ctx: &C,
+    ) -> impl Future<Output = Result<ProduceReceipt, BrokerError>> + Send
+    where
+        C: AsRef<Context> + Sync + ?Sized,
+    {
+        produce::one(self, options, ctx.as_ref())
     }
 
     /// Publishes many events in few steps, in order. Each has its own result, in the order of `events`.
@@ -86,7 +102,6 @@ pub trait Topic: Serialize + DeserializeOwned + Send + Sync + 'static {
     where
         I: IntoIterator<Item = Self, IntoIter: Send> + Send,
         C: AsRef<Context> + Sync + ?Sized,
-        Self: Sized,
     {
         produce::all(events, ctx.as_ref())
     }
@@ -144,7 +159,10 @@ pub struct KeyWriter<'a> {
 
 impl<'a> KeyWriter<'a> {
     pub(crate) fn new(buffer: &'a mut BytesMut) -> Self {
-        Self { buffer, written: false }
+        Self {
+            buffer,
+            written: false,
+        }
     }
 
     /// Appends the text of `part` to the key.

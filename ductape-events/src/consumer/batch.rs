@@ -35,7 +35,13 @@ impl BatchDelivery {
                 Err(verdict) => verdicts.push(Some(verdict)),
             }
         }
-        (events, Decoded { batch: self, verdicts })
+        (
+            events,
+            Decoded {
+                batch: self,
+                verdicts,
+            },
+        )
     }
 }
 
@@ -43,7 +49,8 @@ impl Decoded<'_> {
     /// The deliveries whose events could be decoded, in order.
     pub fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
         let all = self.batch.deliveries.iter().zip(&self.verdicts);
-        all.filter(|(_, verdict)| verdict.is_none()).map(|(delivery, _)| delivery)
+        all.filter(|(_, verdict)| verdict.is_none())
+            .map(|(delivery, _)| delivery)
     }
 
     /// The verdicts of the whole batch when a parameter could not be made.
@@ -63,17 +70,32 @@ impl Decoded<'_> {
     }
 
     fn with_all(self, verdict: &Verdict) -> Vec<Verdict> {
-        self.verdicts.into_iter().map(|known| known.unwrap_or_else(|| verdict.clone())).collect()
+        self.verdicts
+            .into_iter()
+            .map(|known| known.unwrap_or_else(|| verdict.clone()))
+            .collect()
     }
 
     fn with_each(self, each: Vec<Verdict>) -> Vec<Verdict> {
         let expected = self.verdicts.iter().filter(|verdict| verdict.is_none()).count();
         if each.len() != expected {
-            let reason = format!("a batch handler answered {} outcomes for {expected} events", each.len());
-            return self.with_all(&Verdict::Retry(None, Failure { reason, error_type: "outcome" }));
+            let reason = format!(
+                "a batch handler answered {} outcomes for {expected} events",
+                each.len()
+            );
+            return self.with_all(&Verdict::Retry(
+                None,
+                Failure {
+                    reason,
+                    error_type: "outcome",
+                },
+            ));
         }
         let mut each = each.into_iter();
-        self.verdicts.into_iter().map(|known| known.or_else(|| each.next()).unwrap_or(Verdict::Done)).collect()
+        self.verdicts
+            .into_iter()
+            .map(|known| known.or_else(|| each.next()).unwrap_or(Verdict::Done))
+            .collect()
     }
 }
 
@@ -100,13 +122,18 @@ pub trait FromBatch: Sized {
 impl FromBatch for Context {
     fn from_batch(batch: &Decoded<'_>) -> Result<Self, HandlerError> {
         let first = batch.deliveries().next();
-        first.map(|delivery| delivery.scope.context.clone()).ok_or_else(|| HandlerError::retry("an empty batch"))
+        first
+            .map(|delivery| delivery.scope.context.clone())
+            .ok_or_else(|| HandlerError::retry("an empty batch"))
     }
 }
 
 impl<T: Send + Sync + 'static> FromBatch for State<T> {
     fn from_batch(batch: &Decoded<'_>) -> Result<Self, HandlerError> {
-        let first = batch.deliveries().next().ok_or_else(|| HandlerError::retry("an empty batch"))?;
+        let first = batch
+            .deliveries()
+            .next()
+            .ok_or_else(|| HandlerError::retry("an empty batch"))?;
         Self::from_states(first.states())
     }
 
@@ -123,7 +150,10 @@ impl FromBatch for Vec<Meta> {
 
 impl FromBatch for Vec<MessageId> {
     fn from_batch(batch: &Decoded<'_>) -> Result<Self, HandlerError> {
-        Ok(batch.deliveries().map(|delivery| delivery.message.id.clone()).collect())
+        Ok(batch
+            .deliveries()
+            .map(|delivery| delivery.message.id.clone())
+            .collect())
     }
 }
 

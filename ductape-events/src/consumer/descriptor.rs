@@ -128,7 +128,12 @@ pub struct RetryOptions {
 
 impl RetryOptions {
     /// Every default.
-    pub const DEFAULT: Self = Self { attempts: None, backoff: None, base: None, max: None };
+    pub const DEFAULT: Self = Self {
+        attempts: None,
+        backoff: None,
+        base: None,
+        max: None,
+    };
 }
 
 /// How the waits between attempts grow.

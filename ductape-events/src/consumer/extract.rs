@@ -123,7 +123,10 @@ impl<T: Send + Sync + 'static> State<T> {
     pub(crate) fn from_states(states: &States) -> Result<Self, HandlerError> {
         match states.get::<T>() {
             Some(value) => Ok(Self(value)),
-            None => Err(HandlerError::retry(format!("no state of type `{}` was given", type_name::<T>()))),
+            None => Err(HandlerError::retry(format!(
+                "no state of type `{}` was given",
+                type_name::<T>()
+            ))),
         }
     }
 }

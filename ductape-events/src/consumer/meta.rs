@@ -51,7 +51,10 @@ impl Meta {
             id: message.id.clone(),
             event: message.topic.event().clone(),
             version: message.topic.version().get(),
-            key: message.key.as_ref().map(|key| String::from_utf8_lossy(key).into_owned()),
+            key: message
+                .key
+                .as_ref()
+                .map(|key| String::from_utf8_lossy(key).into_owned()),
             published_at: message.published_at,
             position: message.position,
             attempt: delivery.attempt,

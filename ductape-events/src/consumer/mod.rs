@@ -6,7 +6,7 @@
 //! - [`batch`](BatchDelivery) is the same for handlers that take many events at once.
 
 mod batch;
-mod delivery;
+pub(crate) mod delivery;
 mod descriptor;
 mod extract;
 mod meta;
@@ -17,7 +17,7 @@ pub use delivery::Delivery;
 pub use descriptor::{
     Backoff, Consumer, ConsumerDescriptor, ConsumerOptions, Handler, RegisteredConsumer, RetryOptions,
 };
-pub use extract::{Attempt, FromDelivery, Requirements, State};
 pub(crate) use extract::States;
+pub use extract::{Attempt, FromDelivery, Requirements, State};
 pub use meta::Meta;
 pub use outcome::{Failure, HandlerError, IntoOutcome, Outcome, Verdict, WithVerdict};

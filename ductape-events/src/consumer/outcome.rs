@@ -60,8 +60,14 @@ pub struct Failure {
 
 impl HandlerError {
     pub(crate) fn retry(reason: impl Into<String>) -> Self {
-        let failure = Failure { reason: reason.into(), error_type: "error" };
-        Self { what_next: WhatNext::ByPolicy, failure }
+        let failure = Failure {
+            reason: reason.into(),
+            error_type: "error",
+        };
+        Self {
+            what_next: WhatNext::ByPolicy,
+            failure,
+        }
     }
 
     fn new<E: Into<Box<dyn StdError + Send + Sync>>>(error: E, what_next: WhatNext) -> Self {
@@ -77,7 +83,13 @@ impl HandlerError {
             }
             source = cause.source();
         }
-        Self { what_next, failure: Failure { reason, error_type: type_name::<E>() } }
+        Self {
+            what_next,
+            failure: Failure {
+                reason,
+                error_type: type_name::<E>(),
+            },
+        }
     }
 
     /// What went wrong.
@@ -137,7 +149,10 @@ pub enum Verdict {
 
 impl Verdict {
     pub(crate) fn undecodable(error: impl fmt::Display) -> Self {
-        Self::DeadLetter(Failure { reason: error.to_string(), error_type: "undecodable" })
+        Self::DeadLetter(Failure {
+            reason: error.to_string(),
+            error_type: "undecodable",
+        })
     }
 }
 
@@ -153,12 +168,18 @@ impl From<HandlerError> for Verdict {
 
 impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Self {
-        let failure = |reason: &str| Failure { reason: reason.to_owned(), error_type: "outcome" };
+        let failure = |reason: &str| Failure {
+            reason: reason.to_owned(),
+            error_type: "outcome",
+        };
         match outcome {
             Outcome::Ack => Self::Done,
             Outcome::Retry => Self::Retry(None, failure("the handler asked for a retry")),
             Outcome::RetryAfter(delay) => Self::Retry(Some(delay), failure("the handler asked for a retry")),
-            Outcome::Reject(reason) => Self::DeadLetter(Failure { reason, error_type: "rejected" }),
+            Outcome::Reject(reason) => Self::DeadLetter(Failure {
+                reason,
+                error_type: "rejected",
+            }),
         }
     }
 }

@@ -1,0 +1,3 @@
+//! What keeps a message from being lost when its handler fails.
+
+pub(crate) mod dead_letter;

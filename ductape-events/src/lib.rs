@@ -1,0 +1,59 @@
+//! Typed events over any broker: your structs are the topics, your functions are the consumers.
+//!
+//! ```no_run
+//! use ductape_events::prelude::*;
+//!
+//! /// Emitted when an order is created.
+//! #[topic("order-events:order-created", key = order_id)]
+//! pub struct OrderCreated {
+//!     pub order_id: String,
+//!     pub total: f64,
+//! }
+//!
+//! #[consumer(group = "billing", concurrency = 16, retry(attempts = 5, base = "200ms"))]
+//! async fn bill(order: OrderCreated, attempt: Attempt) -> Result<(), std::io::Error> {
+//!     println!("billing {} at attempt {}", order.order_id, attempt.0);
+//!     Ok(())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), BrokerError> {
+//!     let ductape = Ductape::from_env().await?; // ductape.toml and DUCTAPE_ENV; without them: embedded
+//!     OrderCreated { order_id: "1".into(), total: 9.5 }.produce(&ductape).await?;
+//!     ductape.run().await // until SIGTERM or ctrl-c; then drains
+//! }
+//! ```
+//!
+//! - [`Topic`] is a type whose values are events; `#[topic]` implements it.
+//! - [`consumer`] is what handlers can take and return; `#[consumer]` registers them.
+//! - [`Ductape`] wires both to the brokers that the environment's configuration names.
+//! - [`BrokerError`] says what went wrong, with a code, and whether trying again can help.
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod backoff;
+mod clock;
+mod context;
+mod delivery;
+mod envelope;
+mod error;
+mod produce;
+mod runtime;
+mod sample;
+mod schema;
+mod stats;
+mod topic;
+mod wiring;
+
+pub mod consumer;
+pub mod prelude;
+
+pub use context::Context;
+
+pub use ductape_providers as providers;
+pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
+pub use produce::{ProduceOptions, ProduceReceipt};
+pub use runtime::{Ductape, DuctapeBuilder};
+pub use stats::{AttemptReport, AttemptResult, ConsumerStats, Observer};
+pub use topic::{KeyField, KeyWriter, Topic, TopicDescriptor};

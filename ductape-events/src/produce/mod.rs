@@ -1,0 +1,147 @@
+//! The one way out: an event becomes a message, the broker confirms it, the caller gets a receipt.
+
+mod options;
+mod publish;
+mod receipt;
+mod untyped;
+
+use bytes::Bytes;
+use ductape_providers::message::Outgoing;
+use ductape_providers::{MessageId, Route};
+
+pub use options::ProduceOptions;
+pub use receipt::ProduceReceipt;
+
+pub(crate) use publish::publish_until;
+pub(crate) use untyped::{bytes, json};
+
+use crate::clock;
+use crate::consumer::{Delivery, HandlerError, Verdict};
+use crate::context::Context;
+use crate::envelope;
+use crate::error::{BrokerError, ErrorCode, PublishOutcome};
+use crate::topic::Topic;
+use crate::wiring::TopicRoute;
+
+/// Publishes one event.
+pub(crate) async fn one<T: Topic>(
+    event: &T,
+    options: ProduceOptions,
+    ctx: &Context,
+) -> Result<ProduceReceipt, BrokerError> {
+    let route = ctx.wiring().route(T::EVENT, T::VERSION)?;
+    let message = seal(event, route, options, ctx)?;
+    publish::one(route, message, ctx.wiring()).await
+}
+
+/// Publishes many events, in order, in few steps.
+pub(crate) async fn all<T, I>(events: I, ctx: &Context) -> Vec<Result<ProduceReceipt, BrokerError>>
+where
+    T: Topic,
+    I: IntoIterator<Item = T, IntoIter: Send> + Send,
+{
+    let mut events = events.into_iter();
+    let route = match ctx.wiring().route(T::EVENT, T::VERSION) {
+        Ok(route) => route,
+        Err(error) => {
+            let again = |_| Err(BrokerError::new(error.code(), error.message()));
+            return events.map(again).collect();
+        }
+    };
+    let mut results = Vec::with_capacity(events.size_hint().0);
+    let mut batch = publish::Batch::new(route, ctx.wiring());
+    loop {
+        for event in events.by_ref().take(batch.room()) {
+            match seal(&event, route, ProduceOptions::default(), ctx) {
+                Ok(message) => batch.push(message),
+                Err(error) => batch.push_failed(error),
+            }
+        }
+        if batch.is_empty() {
+            return results;
+        }
+        batch.flush(&mut results).await;
+    }
+}
+
+/// Publishes what a handler returned. Its id follows from the handled message and the group, so that a handler that runs
+/// again produces the same message again.
+pub(crate) async fn follow_up<U: Topic>(event: &U, delivery: &Delivery) -> Verdict {
+    let cause = delivery.message().id.to_string();
+    let id = MessageId::derived(&cause, &format!("{}/{}", delivery.group(), U::EVENT));
+    let options = ProduceOptions::default().id(id);
+    match one(event, options, &delivery.context()).await {
+        Ok(_) => Verdict::Done,
+        Err(error) => HandlerError::from(error).into(),
+    }
+}
+
+fn seal<T: Topic>(
+    event: &T,
+    route: &TopicRoute,
+    options: ProduceOptions,
+    ctx: &Context,
+) -> Result<Outgoing, BrokerError> {
+    let (payload, key) = envelope::seal(event).map_err(|error| {
+        BrokerError::new(
+            ErrorCode::PayloadInvalid,
+            format!("`{}` does not serialise to JSON", T::EVENT),
+        )
+        .with_source(error)
+        .with_publish_outcome(PublishOutcome::Rejected)
+    })?;
+    message(payload, key, route, options, ctx)
+}
+
+fn message(
+    payload: Bytes,
+    key: Option<Bytes>,
+    route: &TopicRoute,
+    options: ProduceOptions,
+    ctx: &Context,
+) -> Result<Outgoing, BrokerError> {
+    if payload.len() > route.payload_bytes_max {
+        return Err(BrokerError::new(
+            ErrorCode::PayloadTooLarge,
+            format!(
+                "the payload of `{}` has {} bytes; at most {} are allowed",
+                route.topic,
+                payload.len(),
+                route.payload_bytes_max
+            ),
+        )
+        .with_publish_outcome(PublishOutcome::Rejected));
+    }
+    let mut headers = route.headers.clone();
+    let mut own = false;
+    for (name, value) in ctx
+        .extra()
+        .into_iter()
+        .chain(options.headers.as_ref())
+        .flat_map(ductape_providers::Headers::iter)
+    {
+        headers.insert(name, value);
+        own = true;
+    }
+    if own {
+        headers.check().map_err(|error| {
+            BrokerError::from_provider(
+                ErrorCode::PayloadInvalid,
+                format!("`{}` was not published", route.topic),
+                error,
+            )
+            .with_publish_outcome(PublishOutcome::Rejected)
+        })?;
+    }
+    let now = clock::wall();
+    Ok(Outgoing {
+        topic: route.topic.clone(),
+        route: Route::Topic,
+        id: options.id.unwrap_or_default(),
+        key: options.key.map(Bytes::from).or(key),
+        headers,
+        payload,
+        published_at: now,
+        not_before: options.delay.and_then(|delay| now.checked_add(delay)),
+    })
+}

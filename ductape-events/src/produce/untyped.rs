@@ -1,0 +1,48 @@
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{BrokerError, ErrorCode, PublishOutcome};
+use crate::produce::{ProduceOptions, ProduceReceipt, message, publish};
+
+pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<ProduceReceipt, BrokerError> {
+    let route = ctx.wiring().route_by_name(event)?;
+    if let Some(validator) = route.validator()? {
+        // All that does not fit, up to a number that a person reads.
+        let wrong: Vec<String> = validator
+            .iter_errors(value)
+            .take(5)
+            .map(|error| format!("at `{}`: {}", error.instance_path(), error.masked()))
+            .collect();
+        if !wrong.is_empty() {
+            let text = format!(
+                "the message does not fit the schema of `{event}`: {}",
+                wrong.join("; ")
+            );
+            return Err(BrokerError::new(ErrorCode::PayloadInvalid, text)
+                .with_publish_outcome(PublishOutcome::Rejected));
+        }
+    }
+    let key = route
+        .descriptor
+        .and_then(|topic| topic.key)
+        .and_then(|key| value.get(key))
+        .map(|key| match key {
+            Value::String(text) => Bytes::from(text.clone()),
+            other => Bytes::from(other.to_string()),
+        });
+    let payload = Bytes::from(value.to_string());
+    let message = message(payload, key, route, ProduceOptions::default(), ctx)?;
+    publish::one(route, message, ctx.wiring()).await
+}
+
+pub(crate) async fn bytes(
+    event: &str,
+    payload: Bytes,
+    options: ProduceOptions,
+    ctx: &Context,
+) -> Result<ProduceReceipt, BrokerError> {
+    let route = ctx.wiring().route_by_name(event)?;
+    let message = message(payload, None, route, options, ctx)?;
+    publish::one(route, message, ctx.wiring()).await
+}

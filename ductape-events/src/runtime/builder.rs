@@ -1,0 +1,329 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ductape_providers::{AnyProvider, Headers, TopicSpec};
+
+use super::brokers::{Brokers, ConfigSource, Settings};
+use super::check::{self, Program};
+use super::ductape::{Ductape, Tasks};
+use crate::consumer::{Consumer, ConsumerDescriptor, RegisteredConsumer, States};
+use crate::context::Context;
+use crate::envelope;
+use crate::error::{BrokerError, ErrorCode, Finding};
+use crate::stats::Observer;
+use crate::topic::{RegisteredTopic, Topic, TopicDescriptor};
+use crate::wiring::{TopicRoute, Wiring};
+
+/// Says in code what is otherwise read from `ductape.toml` and the environment's variables. What is said here wins.
+///
+/// ```
+/// use ductape_events::prelude::*;
+///
+/// #[topic("order-events:order-created")]
+/// struct OrderCreated {
+///     order_id: String,
+/// }
+///
+/// #[consumer]
+/// async fn bill(_order: OrderCreated) {}
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), BrokerError> {
+/// let ductape = Ductape::builder().without_inventory().consumer::<bill>().in_process().build().await?;
+/// ductape.start().await?;
+/// OrderCreated { order_id: "1".into() }.produce(&ductape).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct DuctapeBuilder {
+    settings: Settings,
+    topics: Vec<&'static TopicDescriptor>,
+    consumers: Vec<&'static ConsumerDescriptor>,
+    inventory: bool,
+    states: States,
+    observers: Vec<Arc<dyn Observer>>,
+    shutdown_timeout: Duration,
+    publish_timeout: Duration,
+    payload_bytes_max: Option<usize>,
+}
+
+impl DuctapeBuilder {
+    /// How long running handlers may take to finish at shutdown.
+    pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+    /// How long a produce call waits for a broker that is away.
+    pub const PUBLISH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+    pub(super) fn new() -> Self {
+        Self {
+            settings: Settings::default(),
+            topics: Vec::new(),
+            consumers: Vec::new(),
+            inventory: true,
+            states: States::default(),
+            observers: Vec::new(),
+            shutdown_timeout: Self::SHUTDOWN_TIMEOUT_DEFAULT,
+            publish_timeout: Self::PUBLISH_TIMEOUT_DEFAULT,
+            payload_bytes_max: None,
+        }
+    }
+
+    /// The product, in place of `DUCTAPE_PRODUCT` and the configuration's; `app` when none says one.
+    pub fn product(mut self, product: impl Into<String>) -> Self {
+        self.settings.product = Some(product.into());
+        self
+    }
+
+    /// The environment, in place of `DUCTAPE_ENV` and the configuration's; `dev` when none says one.
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.settings.environment = Some(environment.into());
+        self
+    }
+
+    /// The configuration file, in place of `DUCTAPE_CONFIG` and `ductape.toml` in the working folder.
+    pub fn config_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.settings.config = ConfigSource::File(file.into());
+        self
+    }
+
+    /// The configuration's text, in place of a file.
+    pub fn config_text(mut self, text: impl Into<String>) -> Self {
+        self.settings.config = ConfigSource::Text(text.into());
+        self
+    }
+
+    /// No configuration file: what is not given in code is embedded.
+    pub fn without_config(mut self) -> Self {
+        self.settings.config = ConfigSource::None;
+        self
+    }
+
+    /// The provider that carries the topics of one broker: a third party's, or one that is shared.
+    pub fn broker(mut self, tag: impl Into<String>, provider: AnyProvider) -> Self {
+        self.settings.providers.push((tag.into(), provider));
+        self
+    }
+
+    /// The provider that carries the topics of every broker that is not given by [`broker`](Self::broker).
+    pub fn every_broker(mut self, provider: AnyProvider) -> Self {
+        self.settings.every_broker = Some(provider);
+        self
+    }
+
+    /// The in-process test mode: every broker is replaced by one in memory that can do what the real one can, and no
+    /// more; what is published is kept for [`Ductape::published`].
+    pub fn in_process(mut self) -> Self {
+        self.settings.in_process = true;
+        self
+    }
+
+    /// Adds a topic that inventory does not find.
+    pub fn topic<T: Topic>(mut self) -> Self {
+        self.topics.push(T::descriptor());
+        self
+    }
+
+    /// Adds a consumer that inventory does not find, by its function's name: `.consumer::<bill>()`.
+    pub fn consumer<C: Consumer>(mut self) -> Self {
+        self.consumers.push(C::descriptor());
+        self
+    }
+
+    /// Leaves out what is found through inventory: only what is given by hand counts.
+    pub fn without_inventory(mut self) -> Self {
+        self.inventory = false;
+        self
+    }
+
+    /// Gives handlers a value to take as `State<T>`.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.states.insert(value);
+        self
+    }
+
+    /// Watches every attempt of every consumer.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// How long running handlers may take to finish at shutdown; 30 s by default.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// How long a produce call waits for a broker that is away; 30 s by default.
+    pub fn publish_timeout(mut self, timeout: Duration) -> Self {
+        self.publish_timeout = timeout;
+        self
+    }
+
+    /// The largest payload, in bytes, where it is to be less than what the broker takes.
+    pub fn payload_bytes_max(mut self, bytes: usize) -> Self {
+        self.payload_bytes_max = Some(bytes);
+        self
+    }
+
+    /// Connects to the brokers, checks what the program asks against what they can do, and declares its topics and groups;
+    /// what is produced from then on reaches its consumers, once they are [started](Ductape::start).
+    ///
+    /// # Errors
+    ///
+    /// All that keeps the program from starting, at once ([`BrokerError::findings`]): `CONFIG_INVALID`, `BROKER_NOT_FOUND`,
+    /// `BROKER_ENV_NOT_FOUND`, `ALREADY_EXISTS` (two topics of one name and version, two consumers of one topic and
+    /// group), `UNSUPPORTED`. Else `CONNECTION_FAILED`.
+    pub async fn build(mut self) -> Result<Ductape, BrokerError> {
+        self.gather();
+        let brokers = Brokers::read(self.settings)?;
+        let program = Program {
+            topics: &self.topics,
+            consumers: &self.consumers,
+            states: &self.states,
+        };
+        let mut findings = program.check_names();
+        let tags = program.broker_tags();
+        findings.extend(brokers.check(&tags));
+        refuse(findings)?;
+        let connected = brokers.connect(&tags).await?;
+
+        let source = format!(
+            "{}/{}/{}",
+            connected.product,
+            connected.environment,
+            producer_name()
+        );
+        let mut wiring = Wiring::new(
+            connected.product.clone(),
+            connected.environment.clone(),
+            self.publish_timeout,
+            connected.in_process,
+        );
+        let mut topics = Vec::new();
+        for (topic, descriptor) in program.all_topics(&connected)? {
+            let Some(provider) = connected.provider(topic.event().broker()) else {
+                continue;
+            };
+            let capability = provider.capability_dyn();
+            let most = capability.payload_bytes_max;
+            let headers = envelope::shared_headers(topic.event().as_str(), topic.version().get(), &source);
+            let physical = connected.physical_name(topic.event());
+            topics.push(TopicSpec {
+                topic: topic.clone(),
+                physical: physical.clone(),
+                groups: Vec::new(),
+            });
+            wiring.add(TopicRoute {
+                topic,
+                descriptor,
+                physical,
+                provider: Arc::clone(provider),
+                capability,
+                payload_bytes_max: self.payload_bytes_max.map_or(most, |wanted| wanted.min(most)),
+                headers: Headers::shared(headers.into()),
+                validator: std::sync::OnceLock::new(),
+            });
+        }
+        let context = Context::new(Arc::new(wiring));
+        let parts = check::Parts {
+            context: context.clone(),
+            states: Arc::new(self.states),
+            observers: self.observers.into(),
+            publish_timeout: self.publish_timeout,
+        };
+        let mut consumers = Vec::new();
+        let mut findings = Vec::new();
+        for descriptor in &self.consumers {
+            match check::typed_consumer(descriptor, &parts) {
+                Ok(run) => consumers.push(Arc::new(run)),
+                Err(more) => findings.extend(more),
+            }
+        }
+        refuse(findings)?;
+        for spec in &mut topics {
+            spec.groups = consumers
+                .iter()
+                .filter(|run| run.topic == spec.topic)
+                .map(|run| run.group.clone())
+                .collect();
+        }
+        declare(&context, &topics).await?;
+        Ok(Ductape {
+            context,
+            providers: connected.into_providers(),
+            consumers: Mutex::new(consumers),
+            observers: parts.observers,
+            shutdown_timeout: self.shutdown_timeout,
+            tasks: tokio::sync::Mutex::new(Tasks::new()),
+        })
+    }
+
+    /// Adds what inventory found; what is there by hand already is not added again.
+    fn gather(&mut self) {
+        if self.inventory {
+            self.topics.extend(
+                inventory::iter::<RegisteredTopic>
+                    .into_iter()
+                    .map(|found| found.0),
+            );
+            self.consumers.extend(
+                inventory::iter::<RegisteredConsumer>
+                    .into_iter()
+                    .map(|found| found.0),
+            );
+        }
+        self.topics
+            .extend(self.consumers.iter().map(|consumer| (consumer.topic)()));
+        dedup_by_address(&mut self.topics);
+        dedup_by_address(&mut self.consumers);
+    }
+}
+
+fn dedup_by_address<T>(items: &mut Vec<&'static T>) {
+    let mut seen = std::collections::HashSet::new();
+    items.retain(|item| seen.insert(std::ptr::from_ref::<T>(item).addr()));
+}
+
+fn refuse(findings: Vec<Finding>) -> Result<(), BrokerError> {
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(BrokerError::from_findings(findings))
+    }
+}
+
+async fn declare(context: &Context, topics: &[TopicSpec]) -> Result<(), BrokerError> {
+    for spec in topics {
+        let route = context
+            .wiring()
+            .route(spec.topic.event().as_str(), spec.topic.version().get())?;
+        route.provider.declare_dyn(spec).await.map_err(|error| {
+            BrokerError::from_provider(
+                ErrorCode::ConnectionFailed,
+                format!("can't declare `{}`", spec.topic),
+                error,
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// The name that the program goes by in the `source` of its messages: that of its executable.
+fn producer_name() -> String {
+    let name = std::env::current_exe()
+        .ok()
+        .and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    name.unwrap_or_else(|| "program".to_owned())
+}
+
+impl fmt::Debug for DuctapeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DuctapeBuilder")
+            .field("topics", &self.topics.len())
+            .field("consumers", &self.consumers.len())
+            .field("inventory", &self.inventory)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,322 @@
+//! What a program asks, checked before anything flows; everything that is wrong is found at once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ductape_providers::capability::{Capability, Order};
+use ductape_providers::spec::Start;
+use ductape_providers::{GroupName, GroupSpec, MessageId, TopicName};
+
+use super::brokers::Connected;
+use super::consumer_run::{Call, ConsumerRun, FirstFailures, JsonHandler, Limits};
+use super::ductape::Ductape;
+use crate::backoff::RetryPolicy;
+use crate::consumer::delivery::Scope;
+use crate::consumer::{ConsumerDescriptor, ConsumerOptions, Handler, Requirements, RetryOptions, States};
+use crate::context::Context;
+use crate::error::{BrokerError, ErrorCode, Finding};
+use crate::stats::{Counters, Observer};
+use crate::topic::TopicDescriptor;
+use crate::wiring::{TopicRoute, event_name, topic_name};
+
+/// How long one attempt may take unless the consumer says otherwise.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// What a program consists of.
+pub(super) struct Program<'a> {
+    pub(super) topics: &'a [&'static TopicDescriptor],
+    pub(super) consumers: &'a [&'static ConsumerDescriptor],
+    pub(super) states: &'a States,
+}
+
+fn finding(code: ErrorCode, message: String) -> Finding {
+    Finding { code, message }
+}
+
+impl Program<'_> {
+    /// Finds what does not depend on the brokers.
+    pub(super) fn check_names(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut topics: HashMap<(&str, u32), &TopicDescriptor> = HashMap::new();
+        for topic in self.topics {
+            if let Err(error) = event_name(topic.event) {
+                findings.push(finding(
+                    error.code(),
+                    format!("{} ({})", error.message(), topic.location),
+                ));
+            }
+            if let Some(other) = topics.insert((topic.event, topic.version), topic) {
+                findings.push(finding(
+                    ErrorCode::AlreadyExists,
+                    format!(
+                        "`{}` version {} is the topic of two types: `{}` ({}) and `{}` ({}); give one another name or version",
+                        topic.event, topic.version, other.type_name, other.location, topic.type_name, topic.location
+                    ),
+                ));
+            }
+        }
+        let mut groups: HashMap<(&str, u32, &str), &ConsumerDescriptor> = HashMap::new();
+        for consumer in self.consumers {
+            let topic = (consumer.topic)();
+            let group = consumer.options.group.unwrap_or(consumer.name);
+            if let Some(other) = groups.insert((topic.event, topic.version, group), consumer) {
+                findings.push(finding(
+                    ErrorCode::AlreadyExists,
+                    format!(
+                        "`{}` has two consumers in group `{group}`: `{}` ({}) and `{}` ({}); each message would reach only one of them: give one `group = \"…\"`",
+                        topic.event, other.name, other.location, consumer.name, consumer.location
+                    ),
+                ));
+            }
+            self.check_states(consumer, &mut findings);
+        }
+        findings
+    }
+
+    fn check_states(&self, consumer: &ConsumerDescriptor, findings: &mut Vec<Finding>) {
+        let mut requirements = Requirements::default();
+        (consumer.requires)(&mut requirements);
+        for (id, name) in requirements.states {
+            if !self.states.has(id) {
+                findings.push(finding(
+                    ErrorCode::ConfigInvalid,
+                    format!(
+                        "consumer `{}` ({}) takes `State<{name}>`, and none was given; write `Ductape::builder().state(…)`",
+                        consumer.name, consumer.location
+                    ),
+                ));
+            }
+        }
+    }
+
+    /// The brokers whose topics the program has, each with one of the topics.
+    pub(super) fn broker_tags(&self) -> Vec<(&'static str, &'static str)> {
+        let mut tags: Vec<(&str, &str)> = Vec::new();
+        for topic in self.topics {
+            let tag = topic.event.split(':').next().unwrap_or_default();
+            if !tags.iter().any(|(known, _)| *known == tag) {
+                tags.push((tag, topic.event));
+            }
+        }
+        tags
+    }
+
+    /// The program's topics, and those that the configuration alone names.
+    pub(super) fn all_topics(
+        &self,
+        connected: &Connected,
+    ) -> Result<Vec<(TopicName, Option<&'static TopicDescriptor>)>, BrokerError> {
+        let mut all = Vec::new();
+        for topic in self.topics {
+            all.push((topic_name(event_name(topic.event)?, topic.version), Some(*topic)));
+        }
+        for event in connected.configured_events() {
+            if !self.topics.iter().any(|topic| topic.event == event.as_str()) {
+                all.push((topic_name(event, 1), None));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What all consumers of a program have in common.
+pub(super) struct Parts {
+    pub(super) context: Context,
+    pub(super) states: Arc<States>,
+    pub(super) observers: Arc<[Arc<dyn Observer>]>,
+    pub(super) publish_timeout: Duration,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// A consumer, ready to run; or what its broker can't do of what it asks.
+pub(super) fn typed_consumer(
+    descriptor: &ConsumerDescriptor,
+    parts: &Parts,
+) -> Result<ConsumerRun, Vec<Finding>> {
+    let topic = (descriptor.topic)();
+    let found = |error: BrokerError| vec![finding(error.code(), error.message().to_owned())];
+    let route = parts
+        .context
+        .wiring()
+        .route(topic.event, topic.version)
+        .map_err(found)?;
+    let group = group_spec(descriptor, &route.capability).map_err(|error| vec![error])?;
+    let who = format!("consumer `{}` ({})", descriptor.name, descriptor.location);
+    let findings = check_capability(&who, &group, topic.key.is_some(), route);
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    let batches = matches!(descriptor.handler, Handler::Batch(_));
+    let call = Call::Typed(descriptor.handler);
+    Ok(consumer_run(
+        descriptor.name,
+        route,
+        group,
+        &descriptor.options,
+        batches,
+        call,
+        parts,
+    ))
+}
+
+fn group_spec(descriptor: &ConsumerDescriptor, capability: &Capability) -> Result<GroupSpec, Finding> {
+    let options = &descriptor.options;
+    let name = options.group.unwrap_or(descriptor.name);
+    let name = if options.broadcast {
+        own_group(name)
+    } else {
+        name.to_owned()
+    };
+    let name: GroupName = name.parse().map_err(|error: ductape_schema::NameError| {
+        finding(
+            ErrorCode::ConfigInvalid,
+            format!(
+                "consumer `{}` ({}): {error}",
+                descriptor.name, descriptor.location
+            ),
+        )
+    })?;
+    let mut group = GroupSpec::new(name);
+    group.ephemeral = options.broadcast;
+    group.once = options.once;
+    group.start = options.start.unwrap_or_default();
+    // Where the broker keeps no order there is nothing to be strict about, unless it was asked for.
+    let _ = capability;
+    group.ordering = options.ordering.unwrap_or_default();
+    Ok(group)
+}
+
+/// The name of a group that is this process's own.
+fn own_group(name: &str) -> String {
+    let id = MessageId::new().to_string();
+    let own = &id[id.len() - 12..];
+    let room = GroupName::LEN_MAX - own.len() - 1;
+    format!("{}-{own}", &name[..name.floor_char_boundary(room)])
+}
+
+/// What the broker can't do of what a consumer asks.
+fn check_capability(who: &str, group: &GroupSpec, keyed: bool, route: &TopicRoute) -> Vec<Finding> {
+    let capability = &route.capability;
+    let broker = format!(
+        "broker `{}` ({})",
+        route.topic.event().broker(),
+        route.provider.info_dyn().provider
+    );
+    let mut findings = Vec::new();
+    let mut refuse = |message: String| findings.push(finding(ErrorCode::Unsupported, message));
+    if keyed && capability.order == Order::None {
+        refuse(format!(
+            "{who}: `{}` has a key, so its messages must keep their order, and {broker} keeps none; use a broker that does, or drop `key = …`",
+            route.topic
+        ));
+    }
+    if group.ephemeral && !capability.ephemeral_groups {
+        refuse(format!(
+            "{who} asks for `broadcast`, and {broker} has no group of one process's own; use a named group"
+        ));
+    }
+    if group.start == Start::Earliest && !capability.start_earliest {
+        refuse(format!(
+            "{who} asks to start at the earliest message, and {broker} keeps no log to start from; drop `start`"
+        ));
+    }
+    if group.once && !capability.once {
+        refuse(format!(
+            "{who} asks for `once`, and {broker} does not keep the ids that a group has handled; drop `once` and make the handler repeatable"
+        ));
+    }
+    if !capability.groups {
+        refuse(format!(
+            "{who} is in group `{}`, and {broker} has no consumer groups",
+            group.name
+        ));
+    }
+    findings
+}
+
+fn consumer_run(
+    name: &str,
+    route: &TopicRoute,
+    group: GroupSpec,
+    options: &ConsumerOptions,
+    batches: bool,
+    call: Call,
+    parts: &Parts,
+) -> ConsumerRun {
+    let scope = Scope {
+        group: group.name.clone(),
+        context: parts.context.clone(),
+        states: Arc::clone(&parts.states),
+    };
+    ConsumerRun {
+        name: name.to_owned(),
+        topic: route.topic.clone(),
+        physical: route.physical.clone(),
+        group,
+        call,
+        scope: Arc::new(scope),
+        provider: Arc::clone(&route.provider),
+        capability: route.capability,
+        policy: RetryPolicy::new(&options.retry),
+        timeout: options.timeout.unwrap_or(TIMEOUT_DEFAULT),
+        limits: Limits::new(options, batches),
+        publish_timeout: parts.publish_timeout,
+        counters: Counters::default(),
+        observers: Arc::clone(&parts.observers),
+        first_failures: FirstFailures::default(),
+    }
+}
+
+/// A consumer that knows its topic by name alone.
+pub(super) fn untyped_consumer(
+    ductape: &Ductape,
+    event: &str,
+    group: &str,
+    call: JsonHandler,
+) -> Result<ConsumerRun, BrokerError> {
+    let route = ductape.context.wiring().route_by_name(event)?;
+    let name: GroupName = group.parse().map_err(|error: ductape_schema::NameError| {
+        BrokerError::new(ErrorCode::SubscribeFailed, error.to_string()).with("event", event)
+    })?;
+    if ductape
+        .consumers()
+        .iter()
+        .any(|run| run.topic == route.topic && run.group.name == name)
+    {
+        let text = format!("group `{group}` of `{event}` has a consumer in this program; name another group");
+        return Err(BrokerError::new(ErrorCode::AlreadyExists, text));
+    }
+    let group = GroupSpec::new(name);
+    let keyed = route.descriptor.is_some_and(|topic| topic.key.is_some());
+    let findings = check_capability(&format!("the consumer of `{event}`"), &group, keyed, route);
+    if !findings.is_empty() {
+        return Err(BrokerError::from_findings(findings));
+    }
+    let parts = Parts {
+        context: ductape.context.clone(),
+        states: Arc::default(),
+        observers: Arc::clone(&ductape.observers),
+        publish_timeout: ductape.context.wiring().publish_timeout,
+    };
+    let options = ConsumerOptions {
+        retry: RetryOptions::DEFAULT,
+        ..ConsumerOptions::DEFAULT
+    };
+    let name = format!("{event} in {}", group.name);
+    Ok(consumer_run(
+        &name,
+        route,
+        group,
+        &options,
+        false,
+        Call::Json(call),
+        &parts,
+    ))
+}

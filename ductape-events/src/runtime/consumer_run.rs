@@ -1,0 +1,142 @@
+//! A consumer of a running program: everything that is the same for all of its deliveries.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ductape_providers::spec::Ordering;
+use ductape_providers::{
+    AnyProvider, Capability, GroupSpec, MessageId, SubscriptionSpec, TopicName, TopicSpec,
+};
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use crate::backoff::RetryPolicy;
+use crate::consumer::delivery::Scope;
+use crate::consumer::{ConsumerOptions, Handler, Verdict};
+use crate::stats::{AttemptReport, Counters, Observer};
+
+/// What an untyped consumer is called with.
+pub(crate) type JsonHandler = Arc<dyn Fn(Value) -> BoxFuture<'static, Verdict> + Send + Sync>;
+
+/// How a consumer's function is called.
+#[derive(Clone)]
+pub(crate) enum Call {
+    Typed(Handler),
+    Json(JsonHandler),
+}
+
+/// A consumer of a running program.
+pub(crate) struct ConsumerRun {
+    pub(super) name: String,
+    pub(super) topic: TopicName,
+    pub(super) physical: Option<String>,
+    pub(super) group: GroupSpec,
+    pub(super) call: Call,
+    pub(super) scope: Arc<Scope>,
+    pub(super) provider: AnyProvider,
+    pub(super) capability: Capability,
+    pub(super) policy: RetryPolicy,
+    pub(super) timeout: Duration,
+    pub(super) limits: Limits,
+    pub(super) publish_timeout: Duration,
+    pub(super) counters: Counters,
+    pub(super) observers: Arc<[Arc<dyn Observer>]>,
+    pub(super) first_failures: FirstFailures,
+}
+
+/// How much a consumer does at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) concurrency: usize,
+    pub(crate) prefetch: NonZeroUsize,
+    /// The most events in a batch; 1 for handlers that take one.
+    pub(crate) batch: usize,
+}
+
+impl Limits {
+    const CONCURRENCY_DEFAULT: usize = 16;
+    const BATCH_DEFAULT: usize = 100;
+    const PREFETCH_MIN: usize = 64;
+
+    pub(crate) fn new(options: &ConsumerOptions, batches: bool) -> Self {
+        let batch = if batches {
+            options.batch.unwrap_or(Self::BATCH_DEFAULT)
+        } else {
+            1
+        };
+        let concurrency = options
+            .concurrency
+            .unwrap_or(if batches { 1 } else { Self::CONCURRENCY_DEFAULT });
+        let wanted = if batches {
+            concurrency * batch * 2
+        } else {
+            concurrency * 4
+        };
+        let prefetch = options
+            .prefetch
+            .unwrap_or(wanted.clamp(Self::PREFETCH_MIN, 65_535));
+        Self {
+            concurrency: concurrency.max(1),
+            prefetch: NonZeroUsize::new(prefetch).unwrap_or(NonZeroUsize::MIN),
+            batch: batch.max(1),
+        }
+    }
+}
+
+impl ConsumerRun {
+    pub(super) fn is_strict(&self) -> bool {
+        self.group.ordering == Ordering::Strict
+    }
+
+    pub(super) fn topic_spec(&self) -> TopicSpec {
+        TopicSpec {
+            topic: self.topic.clone(),
+            physical: self.physical.clone(),
+            groups: vec![self.group.clone()],
+        }
+    }
+
+    pub(super) fn subscription_spec(&self) -> SubscriptionSpec {
+        let mut spec = SubscriptionSpec::new(self.topic.clone(), self.group.clone());
+        spec.prefetch = self.limits.prefetch;
+        spec
+    }
+
+    pub(super) fn report(&self, report: &AttemptReport<'_>) {
+        for observer in &*self.observers {
+            observer.attempted(report);
+        }
+    }
+}
+
+impl fmt::Debug for ConsumerRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConsumerRun")
+            .field("name", &self.name)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When messages that are tried again first failed. The broker does not keep it; known by this process alone, and for a
+/// bounded number.
+#[derive(Debug, Default)]
+pub(super) struct FirstFailures(Mutex<HashMap<MessageId, u64>>);
+
+impl FirstFailures {
+    const MAX: usize = 65_536;
+
+    pub(super) fn note(&self, id: &MessageId, millis: u64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < Self::MAX {
+            known.insert(id.clone(), millis);
+        }
+    }
+
+    pub(super) fn take(&self, id: &MessageId) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+    }
+}

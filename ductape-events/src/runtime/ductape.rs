@@ -1,0 +1,340 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ductape_providers::provider::Backlog;
+use ductape_providers::{AnyProvider, Outgoing};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::builder::DuctapeBuilder;
+use super::check::untyped_consumer;
+use super::consumer_run::ConsumerRun;
+use super::session::{Stop, consume, subscribe};
+use crate::clock;
+use crate::consumer::{HandlerError, Verdict};
+use crate::context::Context;
+use crate::error::{BrokerError, ErrorCode};
+use crate::stats::{ConsumerStats, Observer};
+
+/// A program's topics and consumers, wired to the brokers that its environment names.
+///
+/// ```no_run
+/// use ductape_events::prelude::*;
+///
+/// #[topic("order-events:order-created")]
+/// struct OrderCreated {
+///     order_id: String,
+/// }
+///
+/// #[consumer]
+/// async fn bill(order: OrderCreated) {
+///     println!("billing {}", order.order_id);
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), BrokerError> {
+/// let ductape = Ductape::from_env().await?;
+/// OrderCreated { order_id: "1".into() }.produce(&ductape).await?;
+/// ductape.run().await
+/// # }
+/// ```
+pub struct Ductape {
+    pub(super) context: Context,
+    pub(super) providers: Vec<AnyProvider>,
+    pub(super) consumers: Mutex<Vec<Arc<ConsumerRun>>>,
+    pub(super) observers: Arc<[Arc<dyn Observer>]>,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) tasks: tokio::sync::Mutex<Tasks>,
+}
+
+/// The consumers' tasks, and how they are told to end.
+pub(super) struct Tasks {
+    running: JoinSet<usize>,
+    started: bool,
+    stop: watch::Sender<bool>,
+    deadline: watch::Sender<Instant>,
+}
+
+impl Tasks {
+    pub(super) fn new() -> Self {
+        let (stop, _) = watch::channel(false);
+        let (deadline, _) = watch::channel(clock::now());
+        Self {
+            running: JoinSet::new(),
+            started: false,
+            stop,
+            deadline,
+        }
+    }
+
+    fn stop_signal(&self) -> Stop {
+        Stop {
+            stopped: self.stop.subscribe(),
+            deadline: self.deadline.subscribe(),
+        }
+    }
+}
+
+impl Ductape {
+    /// What a program is when nothing is said in code: `ductape.toml` and the environment's variables, or the embedded
+    /// broker without any; every `#[topic]` and `#[consumer]` that is linked in.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DuctapeBuilder::build`].
+    pub async fn from_env() -> Result<Self, BrokerError> {
+        Self::builder().build().await
+    }
+
+    /// Says in code what [`from_env`](Self::from_env) reads from outside.
+    pub fn builder() -> DuctapeBuilder {
+        DuctapeBuilder::new()
+    }
+
+    /// What `.produce(&ctx)` takes; `&ductape` itself will do.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Starts the consumers and returns. Starting again is harmless.
+    ///
+    /// # Errors
+    ///
+    /// `SUBSCRIBE_FAILED` when a consumer can't join its group; then none is left running.
+    pub async fn start(&self) -> Result<(), BrokerError> {
+        let mut tasks = self.tasks.lock().await;
+        if std::mem::replace(&mut tasks.started, true) {
+            return Ok(());
+        }
+        let consumers = self.consumers().clone();
+        for consumer in consumers {
+            if let Err(error) = start_one(&mut tasks, consumer).await {
+                tasks.started = false;
+                tasks.running.shutdown().await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the consumers until SIGTERM or ctrl-c, then [shuts down](Self::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Self::start) and [`shutdown`](Self::shutdown).
+    pub async fn run(&self) -> Result<(), BrokerError> {
+        self.start().await?;
+        until_told_to_end().await?;
+        tracing::info!("shutting down: running handlers finish, what is not begun is given back");
+        self.shutdown().await
+    }
+
+    /// Stops receiving, lets running handlers finish up to the shutdown timeout, gives the rest back to the brokers, and
+    /// closes the connections. Later produce calls answer `SHUTTING_DOWN`.
+    ///
+    /// # Errors
+    ///
+    /// `SHUTTING_DOWN` naming how many handlers did not finish in time; their messages are delivered again.
+    pub async fn shutdown(&self) -> Result<(), BrokerError> {
+        let deadline = clock::now() + self.shutdown_timeout;
+        let unfinished = self.stop_consumers(deadline).await;
+        self.context.wiring().close();
+        let close_by = deadline.max(clock::now() + Duration::from_secs(1));
+        for closed in join_all(self.providers.iter().map(|provider| provider.close_dyn(close_by))).await {
+            if let Err(error) = closed {
+                tracing::warn!(%error, "a broker's connection did not close cleanly");
+            }
+        }
+        if unfinished > 0 {
+            let text = format!(
+                "{unfinished} handlers did not finish within {:?}; their messages were given back",
+                self.shutdown_timeout
+            );
+            return Err(BrokerError::new(ErrorCode::ShuttingDown, text));
+        }
+        Ok(())
+    }
+
+    async fn stop_consumers(&self, deadline: Instant) -> usize {
+        let mut tasks = self.tasks.lock().await;
+        tasks.deadline.send_replace(deadline);
+        tasks.stop.send_replace(true);
+        let mut unfinished = 0;
+        while let Some(ended) = tasks.running.join_next().await {
+            unfinished += ended.unwrap_or(0);
+        }
+        unfinished
+    }
+
+    /// Consumes a topic by its name, as JSON, in the group `group`, until the program ends: for tools that have no type.
+    /// Failures are tried again by the default policy.
+    ///
+    /// # Errors
+    ///
+    /// `EVENT_NAME_INVALID`, `TOPIC_NOT_FOUND`, `ALREADY_EXISTS` when the group has a consumer in this program,
+    /// `SUBSCRIBE_FAILED`.
+    pub async fn consume<F, Fut>(&self, event: &str, group: &str, handler: F) -> Result<(), BrokerError>
+    where
+        F: Fn(Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        let call = Arc::new(move |value: Value| {
+            let answer = handler(value);
+            async move { answer.await.map_or_else(Verdict::from, |()| Verdict::Done) }.boxed()
+        });
+        let consumer = Arc::new(untyped_consumer(self, event, group, call)?);
+        consumer
+            .provider
+            .declare_dyn(&consumer.topic_spec())
+            .await
+            .map_err(|error| subscribe_failed(&consumer, error))?;
+        let mut tasks = self.tasks.lock().await;
+        self.consumers().push(Arc::clone(&consumer));
+        if tasks.started {
+            start_one(&mut tasks, consumer).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What each consumer did since the program started.
+    pub fn stats(&self) -> Vec<ConsumerStats> {
+        let consumers = self.consumers();
+        consumers
+            .iter()
+            .map(|run| run.counters.snapshot(run.topic.event().as_str(), &run.group.name))
+            .collect()
+    }
+
+    /// What a group still has before it, summed over the versions of the topic that have it.
+    ///
+    /// # Errors
+    ///
+    /// `EVENT_NAME_INVALID`, `TOPIC_NOT_FOUND`, and `UNSUPPORTED` where the broker can't count.
+    pub async fn backlog(&self, event: &str, group: &str) -> Result<Backlog, BrokerError> {
+        let route = self.context.wiring().route_by_name(event)?;
+        let group = group.parse().map_err(|error: ductape_schema::NameError| {
+            BrokerError::new(ErrorCode::SubscribeFailed, error.to_string())
+        })?;
+        route
+            .provider
+            .backlog_dyn(&route.topic, &group)
+            .await
+            .map_err(|error| {
+                BrokerError::from_provider(
+                    ErrorCode::SubscribeFailed,
+                    format!("can't count what `{group}` has of `{event}`"),
+                    error,
+                )
+            })
+    }
+
+    /// Waits until no consumer of this program has anything before it, retries included; `false` when that has not come
+    /// within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// `UNSUPPORTED` where the broker can't count.
+    pub async fn wait_idle(&self, limit: Duration) -> Result<bool, BrokerError> {
+        let deadline = clock::now() + limit;
+        loop {
+            if self.is_idle().await? {
+                return Ok(true);
+            }
+            if clock::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn is_idle(&self) -> Result<bool, BrokerError> {
+        let consumers = self.consumers().clone();
+        for consumer in consumers {
+            let left = consumer
+                .provider
+                .backlog_dyn(&consumer.topic, &consumer.group.name)
+                .await
+                .map_err(|error| {
+                    BrokerError::from_provider(ErrorCode::SubscribeFailed, "can't count what is left", error)
+                })?;
+            if left.ready + left.delayed + left.in_flight > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was published to `event`, in order: in the [test mode](DuctapeBuilder::in_process) alone, up to 100,000
+    /// messages of all topics.
+    pub fn published(&self, event: &str) -> Vec<Outgoing> {
+        self.context.wiring().published(event)
+    }
+
+    pub(super) fn consumers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<ConsumerRun>>> {
+        self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn start_one(tasks: &mut Tasks, consumer: Arc<ConsumerRun>) -> Result<(), BrokerError> {
+    let subscription = subscribe(&consumer)
+        .await
+        .map_err(|error| subscribe_failed(&consumer, error))?;
+    tracing::info!(
+        consumer = consumer.name, topic = %consumer.topic, group = %consumer.group.name,
+        provider = consumer.provider.info_dyn().provider,
+        guarantee = if consumer.group.once { "effectively once" } else { "at least once" },
+        "consuming"
+    );
+    let stop = tasks.stop_signal();
+    tasks.running.spawn(consume(consumer, subscription, stop));
+    Ok(())
+}
+
+fn subscribe_failed(consumer: &ConsumerRun, error: ductape_providers::Error) -> BrokerError {
+    let text = format!(
+        "consumer `{}` can't join group `{}` of `{}`",
+        consumer.name, consumer.group.name, consumer.topic
+    );
+    BrokerError::from_provider(ErrorCode::SubscribeFailed, text, error)
+}
+
+async fn until_told_to_end() -> Result<(), BrokerError> {
+    let failed = |error: std::io::Error| {
+        BrokerError::new(
+            ErrorCode::ConfigInvalid,
+            "can't listen for the signal that ends the program",
+        )
+        .with_source(error)
+    };
+    #[cfg(unix)]
+    {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(failed)?;
+        tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(failed),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.map_err(failed)
+}
+
+impl AsRef<Context> for Ductape {
+    fn as_ref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl fmt::Debug for Ductape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ductape")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,19 @@
+//! A running program: its topics wired to brokers, its consumers at work.
+//!
+//! [`Ductape`] is what the user holds. Inside, each consumer has one subscription at a time (`session`), which receives
+//! into lanes (`lanes`), works on what is ready (`work`), decides what becomes of it (`conclude`), and settles in
+//! batches (`settle`).
+
+mod brokers;
+mod builder;
+mod check;
+mod conclude;
+mod consumer_run;
+mod ductape;
+mod lanes;
+mod session;
+mod settle;
+mod work;
+
+pub use builder::DuctapeBuilder;
+pub use ductape::Ductape;
