@@ -1,1 +1,0 @@
-//! How an environment names its broker. (To come.)

@@ -1,0 +1,64 @@
+//! The configuration of a Redis server.
+
+use serde::Serialize;
+
+use super::address::{HostPort, is_loopback};
+use super::fields::Fields;
+use super::rabbitmq::checked_host;
+use super::secret::Secret;
+
+/// A Redis server (`REDIS`).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RedisConfig {
+    /// The host.
+    pub host: String,
+    /// The TCP port; 6379 by default.
+    pub port: u16,
+    /// The user; Redis's own default user when `None`.
+    pub username: Option<String>,
+    /// The password; none when `None`.
+    pub password: Option<Secret>,
+    /// Whether the connection is encrypted; not by default.
+    pub tls: bool,
+    /// Whether the password may go unencrypted to another host; not by default.
+    pub allow_plaintext: bool,
+}
+
+impl RedisConfig {
+    pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
+        fields.require("host", "the server's host, for example `localhost`");
+        let host = fields.text("host");
+        let host = checked_host(fields, host);
+        let port = fields.port("port");
+        let username = fields.text("username");
+        let password = fields.secret("password");
+        let tls = fields.flag("tls").unwrap_or_default();
+        let allow_plaintext = fields.flag("allowPlaintext").unwrap_or_default();
+        if fields.has("username") && !fields.has("password") {
+            fields.pair("username", "password");
+        }
+        let host = host?;
+        if password.is_some() && !tls && !allow_plaintext && !is_loopback(&host) {
+            fields.plaintext("password", &host, "set `tls` to true");
+        }
+        Some(Self {
+            host,
+            port: port.unwrap_or(6379),
+            username,
+            password,
+            tls,
+            allow_plaintext,
+        })
+    }
+
+    pub(super) fn address(&self) -> String {
+        let host = self.host.clone();
+        HostPort {
+            host,
+            port: self.port,
+        }
+        .to_string()
+    }
+}
