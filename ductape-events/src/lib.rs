@@ -29,6 +29,9 @@
 //! - [`Ductape`] wires both to the brokers that the environment's configuration names.
 //! - [`BrokerError`] says what went wrong, with a code, and whether trying again can help.
 
+// Generated code names this crate from outside, also in its own tests.
+extern crate self as ductape_events;
+
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -50,7 +53,7 @@ pub mod consumer;
 pub mod prelude;
 
 pub use context::Context;
-
+pub use ductape_macros::{consumer, topic};
 pub use ductape_providers as providers;
 pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
 pub use produce::{ProduceOptions, ProduceReceipt};

@@ -11,6 +11,8 @@ pub use crate::consumer::{
     Backoff, BatchDelivery, Consumer, ConsumerDescriptor, ConsumerOptions, Delivery, FromBatch, FromDelivery,
     Handler, IntoBatchOutcome, IntoOutcome, RegisteredConsumer, Requirements, RetryOptions, Verdict,
 };
-// pub use crate::sample::{Sample, sample_of};
+pub use crate::sample::{
+    Sample, SampleAt, SampleVariant, Tagging, sample_of, sample_of_schema, sample_value,
+};
 pub use crate::schema::schema_of;
 pub use crate::topic::{KeyField, KeyWriter, RegisteredTopic, Topic, TopicDescriptor};

@@ -1,0 +1,315 @@
+use std::time::Duration;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Attribute, ReturnType, parse_quote};
+
+use super::model::{ConsumerModel, Event};
+
+/// The function, a type of its name, and the registration.
+pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
+    let Some(event) = &model.event else {
+        return TokenStream::new();
+    };
+    let ConsumerModel { private, name, .. } = model;
+    let ident = &model.input.function.sig.ident;
+    let function = function(model, &parse_quote!(#[allow(clippy::unused_async)]));
+    let marker = marker(model);
+    let conditions = conditions(model);
+    let topic = &event.topic;
+    let options = options(model);
+    let requires = requires(model, event);
+    let handler = if event.is_batch {
+        quote!(Batch)
+    } else {
+        quote!(Single)
+    };
+    let call = call(model, event);
+    let descriptor = local("__DUCTAPE_CONSUMER");
+    let called = local("__ductape_call");
+    let topic_descriptor = {
+        let span = topic.span().resolved_at(Span::mixed_site());
+        quote_spanned!(span=> <#topic as #private::Topic>::descriptor)
+    };
+    quote! {
+        #function
+        #marker
+        #(#conditions)*
+        #[allow(deprecated)]
+        const _: () = {
+            static #descriptor: #private::ConsumerDescriptor = #private::ConsumerDescriptor {
+                name: #name,
+                location: ::core::concat!(::core::file!(), ":", ::core::line!()),
+                topic: #topic_descriptor,
+                options: #options,
+                requires: #requires,
+                handler: #private::Handler::#handler(#called),
+            };
+            #call
+            #[automatically_derived]
+            impl #private::Consumer for #ident {
+                fn descriptor() -> &'static #private::ConsumerDescriptor {
+                    &#descriptor
+                }
+            }
+            #private::inventory::submit! { #private::RegisteredConsumer(&#descriptor) }
+        };
+    }
+}
+
+/// The user's function with one more attribute.
+pub(crate) fn function(model: &ConsumerModel<'_>, attribute: &Attribute) -> TokenStream {
+    let function = &model.input.function;
+    quote!(#attribute #function)
+}
+
+/// The type that stands for the function.
+pub(crate) fn marker(model: &ConsumerModel<'_>) -> TokenStream {
+    let function = &model.input.function;
+    let (ident, visibility) = (&function.sig.ident, &function.vis);
+    let conditions = conditions(model);
+    // Braces keep it out of the namespace of values, where the function is.
+    quote! {
+        #(#conditions)*
+        #[doc(hidden)]
+        #[allow(
+            dead_code,
+            missing_debug_implementations,
+            non_camel_case_types,
+            unreachable_pub,
+            clippy::empty_structs_with_brackets
+        )]
+        #visibility struct #ident {}
+    }
+}
+
+/// The conditions under which the function exists.
+pub(crate) fn conditions<'a>(model: &'a ConsumerModel<'_>) -> Vec<&'a Attribute> {
+    model
+        .input
+        .function
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"))
+        .collect()
+}
+
+fn options(model: &ConsumerModel<'_>) -> TokenStream {
+    let private = &model.private;
+    let mut fields = TokenStream::new();
+    let mut set = |name: &str, value: TokenStream| {
+        let name = format_ident!("{name}");
+        fields.extend(quote!(#name: #value,));
+    };
+    let some = |value: TokenStream| quote!(::core::option::Option::Some(#value));
+    if let Some(group) = &model.group {
+        set("group", some(quote!(#group)));
+    }
+    for (name, flag) in [("broadcast", model.broadcast), ("once", model.once)] {
+        if flag {
+            set(name, quote!(true));
+        }
+    }
+    let numbers = [
+        ("concurrency", model.concurrency),
+        ("prefetch", model.prefetch),
+        ("batch", model.batch),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            let number = syn::LitInt::new(&number.to_string(), Span::mixed_site());
+            set(name, some(quote!(#number)));
+        }
+    }
+    if let Some(timeout) = model.timeout {
+        set("timeout", some(duration(timeout)));
+    }
+    if let Some(ordering) = model.ordering {
+        let ordering = variant(ordering);
+        set("ordering", some(quote!(#private::Ordering::#ordering)));
+    }
+    if let Some(start) = model.start {
+        let start = variant(start);
+        set("start", some(quote!(#private::Start::#start)));
+    }
+    if let Some(retry) = retry(model) {
+        set("retry", retry);
+    }
+    if fields.is_empty() {
+        return quote!(#private::ConsumerOptions::DEFAULT);
+    }
+    quote!(#private::ConsumerOptions { #fields ..#private::ConsumerOptions::DEFAULT })
+}
+
+fn retry(model: &ConsumerModel<'_>) -> Option<TokenStream> {
+    let private = &model.private;
+    let mut fields = TokenStream::new();
+    if let Some(attempts) = model.attempts {
+        let attempts = syn::LitInt::new(&attempts.to_string(), Span::mixed_site());
+        fields.extend(quote!(attempts: ::core::option::Option::Some(#attempts),));
+    }
+    if let Some(backoff) = model.backoff {
+        let backoff = variant(backoff);
+        fields.extend(quote!(backoff: ::core::option::Option::Some(#private::Backoff::#backoff),));
+    }
+    for (name, wait) in [("base", model.base), ("max", model.max)] {
+        if let Some(wait) = wait {
+            let (name, wait) = (format_ident!("{name}"), duration(wait));
+            fields.extend(quote!(#name: ::core::option::Option::Some(#wait),));
+        }
+    }
+    (!fields.is_empty()).then(|| quote!(#private::RetryOptions { #fields ..#private::RetryOptions::DEFAULT }))
+}
+
+/// `strict` as `Strict`.
+fn variant(word: &str) -> Ident {
+    let (first, rest) = word.split_at(1);
+    format_ident!("{}{rest}", first.to_ascii_uppercase())
+}
+
+fn duration(duration: Duration) -> TokenStream {
+    match u64::try_from(duration.as_millis()) {
+        Ok(millis) if Duration::from_millis(millis) == duration => {
+            quote!(::core::time::Duration::from_millis(#millis))
+        }
+        _ => {
+            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+            quote!(::core::time::Duration::new(#seconds, #nanos))
+        }
+    }
+}
+
+/// What the parameters need at start-up.
+fn requires(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
+    let private = &model.private;
+    let requirements = local("__ductape_requirements");
+    let from = extractor_trait(event);
+    let require = model.extractors.iter().map(|extractor| {
+        let owned = &extractor.owned;
+        let span = owned.span().resolved_at(Span::mixed_site());
+        quote_spanned!(span=> <#owned as #private::#from>::require(#requirements);)
+    });
+    let require: TokenStream = require.collect();
+    if require.is_empty() {
+        return quote!(|_| {});
+    }
+    quote!(|#requirements| { #require })
+}
+
+fn extractor_trait(event: &Event) -> TokenStream {
+    if event.is_batch {
+        quote!(FromBatch)
+    } else {
+        quote!(FromDelivery)
+    }
+}
+
+/// The function that decodes, extracts, calls the user's function, and turns what it returns into a verdict.
+fn call(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
+    let private = &model.private;
+    let signature = &model.input.function.sig;
+    let (ident, called, delivery) = (
+        &signature.ident,
+        local("__ductape_call"),
+        local("__ductape_delivery"),
+    );
+    let (first, error) = (local("__ductape_event"), local("__ductape_error"));
+    let returned = local("__ductape_returned");
+    let topic = &event.topic;
+    let topic_span = topic.span().resolved_at(Span::mixed_site());
+    let source = if event.is_batch {
+        local("__ductape_decoded")
+    } else {
+        delivery.clone()
+    };
+    let from = extractor_trait(event);
+    let make = if event.is_batch {
+        quote!(from_batch)
+    } else {
+        quote!(from_delivery)
+    };
+    let failed = if event.is_batch {
+        quote!(#source.failed(#error))
+    } else {
+        quote!(::core::convert::From::from(#error))
+    };
+    let borrow = |by_reference: bool| by_reference.then(|| quote!(&));
+    let mut arguments = vec![{
+        let borrow = borrow(event.by_reference);
+        quote!(#borrow #first)
+    }];
+    let mut extracts = TokenStream::new();
+    for (at, extractor) in model.extractors.iter().enumerate() {
+        let owned = &extractor.owned;
+        let value = local(&format!("__ductape_parameter_{at}"));
+        let span = owned.span().resolved_at(Span::mixed_site());
+        let make = quote_spanned!(span=> <#owned as #private::#from>::#make);
+        let source = if event.is_batch {
+            quote!(&#source)
+        } else {
+            quote!(#source)
+        };
+        extracts.extend(quote! {
+            let #value = match #make(#source) {
+                ::core::result::Result::Ok(value) => value,
+                ::core::result::Result::Err(#error) => return #failed,
+            };
+        });
+        let borrow = borrow(extractor.by_reference);
+        arguments.push(quote!(#borrow #value));
+    }
+    let outcome_span = match &signature.output {
+        ReturnType::Default => ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    }
+    .resolved_at(Span::mixed_site());
+    // A future that is not `Send` is reported where this is.
+    let boxed_span = ident.span().resolved_at(Span::mixed_site());
+    let (given, decode, outcome, verdict) = if event.is_batch {
+        (
+            quote!(BatchDelivery),
+            quote! {
+                let (#first, #source) = #delivery.events::<#topic>();
+                if #first.is_empty() {
+                    return #source.nothing();
+                }
+            },
+            quote_spanned!(outcome_span=> #private::IntoBatchOutcome::into_batch_outcome(#returned, #source)),
+            quote!(::std::vec::Vec<#private::Verdict>),
+        )
+    } else {
+        (
+            quote!(Delivery),
+            {
+                let decode = quote_spanned!(topic_span=> #delivery.event::<#topic>());
+                quote! {
+                    let #first = match #decode {
+                        ::core::result::Result::Ok(event) => event,
+                        ::core::result::Result::Err(#error) => return #error,
+                    };
+                }
+            },
+            quote_spanned!(outcome_span=> #private::IntoOutcome::into_outcome(#returned, #delivery)),
+            quote!(#private::Verdict),
+        )
+    };
+    let body = quote! {
+        {
+            #decode
+            #extracts
+            let #returned = #ident(#(#arguments),*).await;
+            #outcome.await
+        }
+    };
+    let boxed = quote_spanned!(boxed_span=> ::std::boxed::Box::pin(async move #body));
+    quote! {
+        fn #called(#delivery: &#private::#given) -> #private::BoxFuture<'_, #verdict> {
+            #boxed
+        }
+    }
+}
+
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}

@@ -1,0 +1,36 @@
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse_quote;
+
+use super::expand;
+use super::model::ConsumerModel;
+
+/// The user's function and the errors, with a consumer that is not registered: without it, every place that names the
+/// function would be reported as well.
+pub(crate) fn consumer(model: &ConsumerModel<'_>, error: &syn::Error) -> TokenStream {
+    let signature = &model.input.function.sig;
+    let function = expand::function(model, &parse_quote!(#[allow(dead_code, clippy::unused_async)]));
+    let error = error.to_compile_error();
+    // Within an impl block no type can stand.
+    if signature.receiver().is_some() {
+        return quote!(#function #error);
+    }
+    let marker = expand::marker(model);
+    let conditions = expand::conditions(model);
+    let (private, ident) = (&model.private, &signature.ident);
+    quote! {
+        #function
+        #marker
+        #error
+        #(#conditions)*
+        #[allow(deprecated)]
+        const _: () = {
+            #[automatically_derived]
+            impl #private::Consumer for #ident {
+                fn descriptor() -> &'static #private::ConsumerDescriptor {
+                    ::core::unimplemented!()
+                }
+            }
+        };
+    }
+}

@@ -1,0 +1,38 @@
+//! `#[topic]`.
+//!
+//! `parse` splits tokens, `model` says what they mean, `check` looks at more than one of them at a time, `expand`
+//! writes the implementation, `fallback` one that only keeps other errors away. `serde` knows the wire names.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::ctxt::Ctxt;
+
+mod check;
+mod expand;
+mod fallback;
+mod model;
+mod parse;
+mod sample;
+mod serde;
+
+use model::TopicModel;
+use parse::TopicInput;
+
+/// What `#[topic(attribute)] item` becomes.
+pub(crate) fn topic(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let input = match TopicInput::parse(attribute, item.clone()) {
+        Ok(input) => input,
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote!(#item #error);
+        }
+    };
+    let cx = Ctxt::new();
+    let model = TopicModel::build(&cx, &input);
+    check::topic(&cx, &model);
+    match cx.check() {
+        Ok(()) => expand::topic(&model),
+        Err(error) => fallback::topic(&model, &error),
+    }
+}
