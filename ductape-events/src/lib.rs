@@ -53,7 +53,7 @@ pub mod consumer;
 pub mod prelude;
 
 pub use context::Context;
-pub use ductape_macros::{consumer, topic};
+pub use ductape_macros::{consumer, payload, topic};
 pub use ductape_providers as providers;
 pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
 pub use produce::{ProduceOptions, ProduceReceipt};

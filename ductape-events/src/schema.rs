@@ -6,7 +6,10 @@ use serde_json::Value;
 
 /// The JSON Schema (draft 2020-12) of what decodes into `T`.
 pub fn schema_of<T: JsonSchema + ?Sized>() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+    SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
 }
 
 #[cfg(test)]

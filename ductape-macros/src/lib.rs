@@ -10,8 +10,10 @@ use proc_macro::TokenStream;
 mod attr;
 mod consumer;
 mod ctxt;
+mod derives;
 mod duration;
 mod manifest;
+mod payload;
 mod private;
 mod suggest;
 mod topic;
@@ -20,6 +22,12 @@ mod topic;
 #[proc_macro_attribute]
 pub fn topic(attribute: TokenStream, item: TokenStream) -> TokenStream {
     shown(topic::topic(attribute.into(), item.into()))
+}
+
+/// Makes a type a part of events.
+#[proc_macro_attribute]
+pub fn payload(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    shown(payload::payload(attribute.into(), item.into()))
 }
 
 /// Makes an async function a consumer.

@@ -12,7 +12,7 @@ use crate::events::{OrderBilled, OrderCreated};
 
 /// Why an order could not be billed.
 #[derive(Debug)]
-pub enum BillingError {
+pub(crate) enum BillingError {
     NegativeTotal,
     CardDeclined,
     Unreachable,
@@ -43,12 +43,16 @@ async fn bill(order: OrderCreated, attempt: Attempt) -> Result<OrderBilled, Hand
     if luck.is_multiple_of(12) && attempt < Attempt(3) {
         return Err(BillingError::Unreachable.into());
     }
-    Ok(OrderBilled { invoice: order.order_id.replace("ord", "inv"), order_id: order.order_id, total: order.total })
+    Ok(OrderBilled {
+        invoice: order.order_id.replace("ord", "inv"),
+        order_id: order.order_id,
+        total: order.total,
+    })
 }
 
 /// What is reserved of each article.
 #[derive(Debug, Default)]
-pub struct Stock(Mutex<HashMap<String, u64>>);
+pub(crate) struct Stock(Mutex<HashMap<String, u64>>);
 
 /// Reserves the articles of many orders at once.
 #[consumer(group = "stock", once, batch = 50)]
@@ -61,7 +65,7 @@ async fn reserve_stock(orders: Vec<OrderCreated>, stock: State<Stock>) {
 
 /// Sends mail; here it only counts.
 #[derive(Debug, Default)]
-pub struct Mailer(AtomicU64);
+pub(crate) struct Mailer(AtomicU64);
 
 /// Tells the customer.
 #[consumer(group = "notifications", once)]

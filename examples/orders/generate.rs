@@ -42,12 +42,25 @@ fn main() {
 fn order(n: u64, numbers: &mut Numbers) -> Value {
     let items: Vec<Value> = (0..=numbers.below(3))
         .map(|_| {
-            let sku = numbers.of(&["espresso-beans-1kg", "filter-paper-100", "grinder-m40", "kettle-0.8l", "cup-blue"]);
+            let sku = numbers.of(&[
+                "espresso-beans-1kg",
+                "filter-paper-100",
+                "grinder-m40",
+                "kettle-0.8l",
+                "cup-blue",
+            ]);
             json!({ "sku": sku, "quantity": 1 + numbers.below(4) })
         })
         .collect();
     let cents = 450 + numbers.below(42_000);
-    let note = numbers.of(&["", "", "", "Leave it with the neighbour.", "Please wrap it as a gift.", "Ring twice."]);
+    let note = numbers.of(&[
+        "",
+        "",
+        "",
+        "Leave it with the neighbour.",
+        "Please wrap it as a gift.",
+        "Ring twice.",
+    ]);
     json!({
         "order_id": format!("ord-{n:06}"),
         "customer_id": format!("cust-{:04}", numbers.below(240)),

@@ -68,12 +68,17 @@ async fn produce(line: &str, ductape: &Ductape) -> Result<ProduceReceipt, Broker
     match serde_json::from_str::<OrderCreated>(line) {
         Ok(order) => {
             let id = MessageId::derived("orders.jsonl", &order.order_id);
-            order.produce_with(ProduceOptions::default().id(id), ductape).await
+            order
+                .produce_with(ProduceOptions::default().id(id), ductape)
+                .await
         }
         // What is no order is passed on as it is, as a gateway would: consumers make dead letters of it.
         Err(_) => {
             let options = ProduceOptions::default().id(MessageId::derived("orders.jsonl", line));
-            ductape.context().produce_bytes(OrderCreated::EVENT, line.to_owned(), options).await
+            ductape
+                .context()
+                .produce_bytes(OrderCreated::EVENT, line.to_owned(), options)
+                .await
         }
     }
 }

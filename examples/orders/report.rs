@@ -12,7 +12,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// What happened so far.
 #[derive(Default)]
-pub struct Report {
+pub(crate) struct Report {
     produced: AtomicU64,
     refused: Mutex<Vec<(usize, String)>>,
     dead: Mutex<BTreeMap<(String, String), u64>>,
@@ -20,33 +20,48 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn produced(&self) {
+    pub(crate) fn produced(&self) {
         self.produced.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn refused(&self, line: usize, error: &BrokerError) {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push((line, error.to_string()));
+    pub(crate) fn refused(&self, line: usize, error: &BrokerError) {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((line, error.to_string()));
     }
 
     /// Notes why a message became a dead letter.
-    pub fn note(&self, attempt: &AttemptReport<'_>) {
+    pub(crate) fn note(&self, attempt: &AttemptReport<'_>) {
         if let AttemptResult::DeadLettered(failure) = attempt.result {
             // Where in the payload it went wrong differs for each; what went wrong is what counts.
-            let reason = failure.reason.split(" at line ").next().unwrap_or_default().to_owned();
+            let reason = failure
+                .reason
+                .split(" at line ")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
             *dead.entry((attempt.group.to_string(), reason)).or_default() += 1;
         }
     }
 
     /// Shows how far it is, now and then, where a person looks on.
-    pub fn show_progress(&self, stats: &[ConsumerStats]) {
+    pub(crate) fn show_progress(&self, stats: &[ConsumerStats]) {
         let mut last = self.last_shown.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
             return;
         }
         *last = Some(Instant::now());
-        let handled: Vec<String> = stats.iter().map(|one| format!("{} {}", one.group, one.handled)).collect();
-        let line = format!("produced {:>4}   handled: {}", self.produced.load(Ordering::Relaxed), handled.join(", "));
+        let handled: Vec<String> = stats
+            .iter()
+            .map(|one| format!("{} {}", one.group, one.handled))
+            .collect();
+        let line = format!(
+            "produced {:>4}   handled: {}",
+            self.produced.load(Ordering::Relaxed),
+            handled.join(", ")
+        );
         if std::io::stdout().is_terminal() {
             print!("\r\x1b[2K{line}");
             let _ = std::io::stdout().flush();
@@ -56,7 +71,7 @@ impl Report {
     }
 
     /// Prints the table.
-    pub fn print(&self, stats: &[ConsumerStats], took: Duration) {
+    pub(crate) fn print(&self, stats: &[ConsumerStats], took: Duration) {
         if std::io::stdout().is_terminal() {
             print!("\r\x1b[2K");
         }
@@ -67,7 +82,10 @@ impl Report {
         for (line, error) in refused.iter() {
             println!("          line {line}: {error}");
         }
-        println!("\n{:<14} {:>8} {:>8} {:>13} {:>15}", "group", "handled", "retried", "dead-lettered", "handled before");
+        println!(
+            "\n{:<14} {:>8} {:>8} {:>13} {:>15}",
+            "group", "handled", "retried", "dead-lettered", "handled before"
+        );
         for one in stats {
             let before = produced.saturating_sub(one.handled + one.dead_lettered);
             println!(

@@ -26,8 +26,11 @@ impl Strategy {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let alternatives = 0..6;
         alternatives.flat_map(|alternative| {
-            [(false, false), (false, true), (true, false), (true, true)]
-                .map(|(required_only, given)| Self { required_only, given, alternative })
+            [(false, false), (false, true), (true, false), (true, true)].map(|(required_only, given)| Self {
+                required_only,
+                given,
+                alternative,
+            })
         })
     }
 }
@@ -43,7 +46,12 @@ pub(super) struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     pub(super) fn new(root: &'a Value, strategy: Strategy) -> Self {
-        Self { root, strategy, within: Vec::new(), depth: 0 }
+        Self {
+            root,
+            strategy,
+            within: Vec::new(),
+            depth: 0,
+        }
     }
 
     /// The whole event; of `variant`, where that is found.
@@ -56,19 +64,23 @@ impl<'a> Maker<'a> {
 
     /// The alternative of the root that is `variant`.
     fn alternative_of(&self, variant: SampleVariant) -> Option<&'a Value> {
-        let alternatives = ["oneOf", "anyOf"].into_iter().find_map(|key| self.root[key].as_array());
+        let alternatives = ["oneOf", "anyOf"]
+            .into_iter()
+            .find_map(|key| self.root[key].as_array());
         let alternatives = alternatives.map_or(std::slice::from_ref(self.root), Vec::as_slice);
         let is_name = |schema: &Value| {
             schema["const"] == variant.name
-                || schema["enum"].as_array().is_some_and(|names| names.iter().any(|name| name == variant.name))
+                || schema["enum"]
+                    .as_array()
+                    .is_some_and(|names| names.iter().any(|name| name == variant.name))
         };
         match variant.tagging {
-            Tagging::External => alternatives
+            Tagging::External => alternatives.iter().find(|alternative| {
+                is_name(alternative) || alternative["properties"].get(variant.name).is_some()
+            }),
+            Tagging::Internal(tag) | Tagging::Adjacent(tag, _) => alternatives
                 .iter()
-                .find(|alternative| is_name(alternative) || alternative["properties"].get(variant.name).is_some()),
-            Tagging::Internal(tag) | Tagging::Adjacent(tag, _) => {
-                alternatives.iter().find(|alternative| is_name(&alternative["properties"][tag]))
-            }
+                .find(|alternative| is_name(&alternative["properties"][tag])),
             Tagging::Untagged(index) => alternatives.get(index + self.strategy.alternative),
         }
     }
@@ -98,14 +110,21 @@ impl<'a> Maker<'a> {
             return Some(value.clone());
         }
         if let Some(values) = keywords.get("enum").and_then(Value::as_array) {
-            return values.get(self.strategy.alternative % values.len().max(1)).cloned();
+            return values
+                .get(self.strategy.alternative % values.len().max(1))
+                .cloned();
         }
         // Each of these describes the same value, so that what they make is laid together.
         let mut parts = Vec::new();
         if let Some(reference) = keywords.get("$ref").and_then(Value::as_str) {
             parts.push(self.referred(reference)?);
         }
-        for schema in keywords.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        for schema in keywords
+            .get("allOf")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             parts.push(self.make(schema)?);
         }
         for key in ["oneOf", "anyOf"] {
@@ -137,9 +156,16 @@ impl<'a> Maker<'a> {
     fn one_of(&mut self, alternatives: &'a [Value]) -> Option<Value> {
         let is_null = |schema: &Value| schema["type"] == "null";
         let count = alternatives.len().max(1);
-        let turned = alternatives.iter().cycle().skip(self.strategy.alternative % count).take(count);
+        let turned = alternatives
+            .iter()
+            .cycle()
+            .skip(self.strategy.alternative % count)
+            .take(count);
         let (nulls, others): (Vec<_>, Vec<_>) = turned.partition(|schema| is_null(schema));
-        others.into_iter().chain(nulls).find_map(|schema| self.make(schema))
+        others
+            .into_iter()
+            .chain(nulls)
+            .find_map(|schema| self.make(schema))
     }
 
     /// By the `type`, or what stands for it. The outer `None`: the keywords say nothing of it; the inner: no value.
@@ -157,7 +183,10 @@ impl<'a> Maker<'a> {
             _ if has("minimum") || has("maximum") => "number",
             _ => return None,
         };
-        let is_nullable = keywords.get("type").and_then(Value::as_array).is_some_and(|names| names.contains(&"null".into()));
+        let is_nullable = keywords
+            .get("type")
+            .and_then(Value::as_array)
+            .is_some_and(|names| names.contains(&"null".into()));
         Some(match name {
             "object" => self.object(keywords),
             // With a `$ref` or alternatives beside it, a bare type adds nothing to what they made.
@@ -172,10 +201,20 @@ impl<'a> Maker<'a> {
     }
 
     fn object(&mut self, keywords: &'a Map<String, Value>) -> Option<Value> {
-        let required: Vec<&str> =
-            keywords.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = keywords
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let mut made = Map::new();
-        for (name, schema) in keywords.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        for (name, schema) in keywords
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
             let is_required = required.contains(&name.as_str());
             if self.strategy.required_only && !is_required {
                 continue;
@@ -201,17 +240,29 @@ impl<'a> Maker<'a> {
         for at in made.len()..count {
             let (name, schema) = match (by_pattern, keywords.get("additionalProperties")) {
                 (Some((pattern, schema)), _) => {
-                    let Some(name) = super::pattern::matching(pattern, at) else { return };
+                    let Some(name) = super::pattern::matching(pattern, at) else {
+                        return;
+                    };
                     (name, schema)
                 }
                 (None, Some(schema)) if schema != &Value::Bool(false) => {
                     let names = keywords.get("propertyNames").and_then(Value::as_object);
-                    let named = names.and_then(|names| match names.get("enum").or_else(|| names.get("const")) {
-                        Some(Value::Array(names)) => names.get(at)?.as_str().map(str::to_owned),
-                        Some(name) => name.as_str().map(str::to_owned),
-                        None => text(names),
-                    });
-                    (named.unwrap_or_else(|| if at == 0 { "key".to_owned() } else { format!("key{at}") }), schema)
+                    let named =
+                        names.and_then(|names| match names.get("enum").or_else(|| names.get("const")) {
+                            Some(Value::Array(names)) => names.get(at)?.as_str().map(str::to_owned),
+                            Some(name) => name.as_str().map(str::to_owned),
+                            None => text(names),
+                        });
+                    (
+                        named.unwrap_or_else(|| {
+                            if at == 0 {
+                                "key".to_owned()
+                            } else {
+                                format!("key{at}")
+                            }
+                        }),
+                        schema,
+                    )
                 }
                 _ => return,
             };
@@ -222,18 +273,31 @@ impl<'a> Maker<'a> {
 
     fn array(&mut self, keywords: &'a Map<String, Value>) -> Option<Value> {
         let mut made = Vec::new();
-        for schema in keywords.get("prefixItems").and_then(Value::as_array).into_iter().flatten() {
+        for schema in keywords
+            .get("prefixItems")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             made.push(self.make(schema)?);
         }
         let least = size(keywords, "minItems").unwrap_or(0).min(ELEMENTS_MAX);
         let most = size(keywords, "maxItems").unwrap_or(usize::MAX);
-        let wanted = if made.is_empty() && !self.strategy.required_only { least.max(1) } else { least };
+        let wanted = if made.is_empty() && !self.strategy.required_only {
+            least.max(1)
+        } else {
+            least
+        };
         let is_set = keywords.get("uniqueItems") == Some(&Value::Bool(true));
         let element = keywords.get("items").unwrap_or(&Value::Bool(true));
         while made.len() < wanted.min(most) {
-            let Some(mut value) = self.make(element) else { break };
+            let Some(mut value) = self.make(element) else {
+                break;
+            };
             if is_set && made.contains(&value) {
-                let Some(other) = another(&value, made.len()) else { break };
+                let Some(other) = another(&value, made.len()) else {
+                    break;
+                };
                 value = other;
             }
             made.push(value);
@@ -247,7 +311,10 @@ fn another(value: &Value, at: usize) -> Option<Value> {
     match value {
         Value::Number(number) => {
             let step = u64::try_from(at).ok()?;
-            number.as_u64().and_then(|number| number.checked_add(step)).map(Value::from)
+            number
+                .as_u64()
+                .and_then(|number| number.checked_add(step))
+                .map(Value::from)
         }
         Value::String(text) => Some(Value::String(format!("{text}{at}"))),
         Value::Bool(flag) => Some(Value::Bool(!flag)),
@@ -268,7 +335,10 @@ fn laid_together(one: Value, other: Value) -> Value {
 }
 
 fn size(keywords: &Map<String, Value>, key: &str) -> Option<usize> {
-    keywords.get(key)?.as_u64().and_then(|size| usize::try_from(size).ok())
+    keywords
+        .get(key)?
+        .as_u64()
+        .and_then(|size| usize::try_from(size).ok())
 }
 
 /// A number within the bounds: 1 for whole ones and 1.5 for others, where they allow it.
@@ -296,9 +366,15 @@ fn number(keywords: &Map<String, Value>, is_whole: bool) -> Option<Value> {
     }
     // Large whole bounds are beyond what a float holds exactly, so they are taken as they stand.
     if is_whole {
-        let exact = ["minimum", "maximum"].into_iter().filter_map(|key| keywords.get(key));
-        let exact = exact.filter(|bound| bound.as_f64() == Some(value)).find(|bound| !bound.is_f64());
-        return exact.cloned().or_else(|| format!("{value:.0}").parse::<i64>().ok().map(Value::from));
+        let exact = ["minimum", "maximum"]
+            .into_iter()
+            .filter_map(|key| keywords.get(key));
+        let exact = exact
+            .filter(|bound| bound.as_f64() == Some(value))
+            .find(|bound| !bound.is_f64());
+        return exact
+            .cloned()
+            .or_else(|| format!("{value:.0}").parse::<i64>().ok().map(Value::from));
     }
     Number::from_f64(value).map(Value::Number)
 }

@@ -75,8 +75,12 @@ pub fn sample_of_schema<T: JsonSchema + DeserializeOwned>() -> Value {
 }
 
 /// The sample of `T`, of the given variant where it is an enum, with `samples` in their places.
-pub fn sample_of<T: JsonSchema + DeserializeOwned>(variant: Option<SampleVariant>, samples: &[Sample]) -> Value {
-    let decodes = |value: &Value| serde_json::to_vec(value).is_ok_and(|json| envelope::open::<T>(&json).is_ok());
+pub fn sample_of<T: JsonSchema + DeserializeOwned>(
+    variant: Option<SampleVariant>,
+    samples: &[Sample],
+) -> Value {
+    let decodes =
+        |value: &Value| serde_json::to_vec(value).is_ok_and(|json| envelope::open::<T>(&json).is_ok());
     build(&schema_of::<T>(), variant, samples, &decodes)
 }
 
@@ -87,9 +91,14 @@ fn build(
     samples: &[Sample],
     decodes: &dyn Fn(&Value) -> bool,
 ) -> Value {
-    let validator = jsonschema::draft202012::options().should_validate_formats(true).build(schema);
+    let validator = jsonschema::draft202012::options()
+        .should_validate_formats(true)
+        .build(schema);
     let fits = |value: &Value| {
-        validator.as_ref().is_ok_and(|validator| validator.is_valid(value)) && decodes(value)
+        validator
+            .as_ref()
+            .is_ok_and(|validator| validator.is_valid(value))
+            && decodes(value)
     };
     let with_all = |mut value: Value| {
         for sample in samples {
@@ -99,7 +108,9 @@ fn build(
     };
     let mut plain = None;
     for strategy in Strategy::all() {
-        let Some(made) = Maker::new(schema, strategy).whole(variant) else { continue };
+        let Some(made) = Maker::new(schema, strategy).whole(variant) else {
+            continue;
+        };
         let sampled = with_all(made.clone());
         // The samples may be what makes it fit.
         if fits(&sampled) {
@@ -110,7 +121,9 @@ fn build(
         }
     }
     let Some(mut value) = plain else {
-        let first = Maker::new(schema, Strategy::default()).whole(variant).unwrap_or_default();
+        let first = Maker::new(schema, Strategy::default())
+            .whole(variant)
+            .unwrap_or_default();
         tracing::warn!(title = %schema["title"], "no sample that fits its schema and decodes could be made");
         return with_all(first);
     };

@@ -11,7 +11,11 @@ const DEPTH_MAX: usize = 16;
 
 /// A text that `pattern` matches; each `round` repeats once more, or takes another character, where that is free.
 pub(super) fn matching(pattern: &str, round: usize) -> Option<String> {
-    let mut writer = Writer { rest: pattern.chars().peekable(), round, depth: 0 };
+    let mut writer = Writer {
+        rest: pattern.chars().peekable(),
+        round,
+        depth: 0,
+    };
     let text = writer.alternatives()?;
     writer.rest.next().is_none().then_some(text)
 }
@@ -60,9 +64,7 @@ impl Writer<'_> {
             match self.rest.next()? {
                 ':' => {}
                 // `(?<name>…)` and `(?P<name>…)`, but no looking around.
-                'P' | '<' => {
-                    while self.rest.next()? != '>' {}
-                }
+                'P' | '<' => while self.rest.next()? != '>' {},
                 _ => return None,
             }
         }
@@ -131,7 +133,11 @@ impl Writer<'_> {
                 }
                 let (least, most) = text.split_once(',').unwrap_or((&text, &text));
                 let least = least.trim().parse().ok()?;
-                let most = if most.trim().is_empty() { REPEAT_MAX } else { most.trim().parse().ok()? };
+                let most = if most.trim().is_empty() {
+                    REPEAT_MAX
+                } else {
+                    most.trim().parse().ok()?
+                };
                 (least, most)
             }
             _ => return Some(1),

@@ -7,7 +7,12 @@ const CHARS_MAX: usize = 4096;
 
 /// A text of the format, the pattern and the length that the keywords ask for.
 pub(super) fn text(keywords: &Map<String, Value>) -> Option<String> {
-    let size = |key: &str| keywords.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
+    let size = |key: &str| {
+        keywords
+            .get(key)
+            .and_then(Value::as_u64)
+            .and_then(|size| usize::try_from(size).ok())
+    };
     let least = size("minLength").unwrap_or(0).min(CHARS_MAX);
     let most = size("maxLength").unwrap_or(usize::MAX);
     let fits = |text: &String| (least..=most).contains(&text.chars().count());

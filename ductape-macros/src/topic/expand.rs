@@ -1,11 +1,12 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Attribute, Item, Member, Path, parse_quote};
+use syn::{Attribute, Item, Member};
 
 use super::model::TopicModel;
 use super::parse::{FieldInput, Shape};
 use super::serde::{Serde, field_name};
+use crate::derives::add_missing;
 use crate::private::{type_text, unraw};
 
 /// The item with its derives, and the implementation of `Topic` for it or its instances.
@@ -40,31 +41,12 @@ pub(crate) fn item(model: &TopicModel<'_>) -> TokenStream {
         // `parse` lets nothing else through.
         _ => return item.into_token_stream(),
     };
-    let missing: Vec<Path> = model
-        .derives
-        .missing
-        .iter()
-        .map(|name| {
-            let ident = format_ident!("{name}");
-            match *name {
-                "JsonSchema" => parse_quote!(#private::schemars::#ident),
-                _ => parse_quote!(#private::serde::#ident),
-            }
-        })
-        .collect();
-    if !missing.is_empty() {
-        // Before all others: a derive must stand above the attributes that belong to it.
-        attributes.insert(0, parse_quote!(#[derive(#(#missing),*)]));
-    }
-    let has_serde = model.derives.has("Serialize") || model.derives.has("Deserialize");
-    if has_serde && !model.serde.has_crate {
-        let path = private.text("serde");
-        attributes.push(parse_quote!(#[serde(crate = #path)]));
-    }
-    if model.derives.has("JsonSchema") && !Serde::read(attributes, "schemars").has_crate {
-        let path = private.text("schemars");
-        attributes.push(parse_quote!(#[schemars(crate = #path)]));
-    }
+    add_missing(
+        attributes,
+        &model.derives.missing,
+        |name| model.derives.has(name),
+        private,
+    );
     item.into_token_stream()
 }
 
@@ -189,7 +171,7 @@ fn write_key(model: &TopicModel<'_>) -> TokenStream {
         Shape::Struct(fields, _) => {
             let writes = model.key.iter().map(|member| {
                 let span = field(fields, member).map_or_else(Span::call_site, |input| input.field.ty.span());
-                let span = span.resolved_at(Span::mixed_site());
+                let span = span.resolved_at(Span::call_site());
                 write(fields, member, quote_spanned!(span=> &self.#member))
             });
             let writes = write_all(writes.collect());

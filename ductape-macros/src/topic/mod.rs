@@ -11,10 +11,10 @@ use crate::ctxt::Ctxt;
 mod check;
 mod expand;
 mod fallback;
-mod model;
+pub(crate) mod model;
 mod parse;
 mod sample;
-mod serde;
+pub(crate) mod serde;
 
 use model::TopicModel;
 use parse::TopicInput;

@@ -285,7 +285,7 @@ impl Derives {
 }
 
 /// The paths in the derives below the attribute.
-fn derived(cx: &Ctxt, attributes: &[Attribute]) -> Vec<Path> {
+pub(crate) fn derived(cx: &Ctxt, attributes: &[Attribute]) -> Vec<Path> {
     let mut paths = Vec::new();
     let parser = Punctuated::<Path, Token![,]>::parse_terminated;
     for attribute in attributes {
@@ -306,7 +306,7 @@ fn derived(cx: &Ctxt, attributes: &[Attribute]) -> Vec<Path> {
     paths
 }
 
-fn last_is(path: &Path, name: &str) -> bool {
+pub(crate) fn last_is(path: &Path, name: &str) -> bool {
     // rkyv's traits have serde's names.
     let other = path.segments.first().is_some_and(|first| first.ident == "rkyv");
     !other && path.segments.last().is_some_and(|last| last.ident == name)
