@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     LosesHeaders,
     LosesKeys,
     TextOnly,
+    SpacesOutJson,
+    DropsEmpty,
     NewIds,
     MixesTopics,
     TakesTheOversized,
@@ -45,16 +47,20 @@ pub(crate) enum Fault {
     // Timing.
     ForgetsDelays,
     TakesAnyDelay,
+    DelaysWhatIsDue,
     IgnoresLease,
     TakesLateAcks,
     // Order.
     Reorders,
     LetsRetriesPass,
+    HoldsForEveryRetry,
     SeeksNowhere,
     // Groups.
     MixesGroups,
     SendsToEveryGroup,
     IgnoresPrefetch,
+    OneAtATime,
+    ReturnsTooMany,
     StartsAtTheEarliest,
     KeepsEphemeralGroups,
     CountsNoBacklog,
@@ -67,6 +73,10 @@ pub(crate) enum Fault {
     MakesGroupsUnasked,
     ForgetsAtDeclare,
     Forgets,
+    ConnectsAtOnce,
+    NeedsItsRuntime,
+    ClosesEveryHandle,
+    PingsAfterClose,
     // The capability.
     DeniesWhatItCan,
 }
@@ -75,6 +85,7 @@ pub(crate) enum Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     published: AtomicU64,
+    handles: Mutex<Vec<AnyProvider>>,
     first_groups: Mutex<HashMap<TopicName, GroupSpec>>,
 }
 
@@ -84,11 +95,14 @@ pub(crate) struct Broken {
     fault: Fault,
     shared: Arc<Shared>,
     closed: AtomicBool,
+    runtime: tokio::runtime::Id,
 }
 
 impl Broken {
     pub(crate) fn new(inner: AnyProvider, fault: Fault, shared: Arc<Shared>) -> Self {
+        shared.handles.lock().unwrap().push(Arc::clone(&inner));
         Self {
+            runtime: tokio::runtime::Handle::current().id(),
             inner,
             fault,
             shared,
@@ -101,6 +115,7 @@ impl Broken {
             Fault::ForgetsOnce => group.once = false,
             Fault::IgnoresLease => group.lease = Duration::from_hours(1),
             Fault::LetsRetriesPass => group.ordering = Ordering::Relaxed,
+            Fault::HoldsForEveryRetry => group.ordering = Ordering::Strict,
             Fault::StartsAtTheEarliest => group.start = Start::Earliest,
             Fault::KeepsEphemeralGroups => group.ephemeral = false,
             _ => {}
@@ -119,6 +134,12 @@ impl Broken {
             Fault::TextOnly => {
                 message.payload = String::from_utf8_lossy(&message.payload).into_owned().into();
             }
+            Fault::SpacesOutJson => {
+                if let Ok(json) = serde_json::from_slice::<serde_json::Value>(&message.payload) {
+                    message.payload = serde_json::to_vec_pretty(&json).unwrap().into();
+                }
+            }
+            Fault::DropsEmpty => return !message.payload.is_empty(),
             Fault::NewIds => message.id = ductape_providers::MessageId::new(),
             Fault::TakesTheOversized => {
                 let most = self.inner.capability_dyn().payload_bytes_max;
@@ -128,6 +149,9 @@ impl Broken {
             Fault::ForgetsDelays => message.not_before = None,
             Fault::TakesAnyDelay if message.not_before.is_some() => {
                 message.not_before = Some(message.published_at + Duration::from_millis(300));
+            }
+            Fault::DelaysWhatIsDue if message.not_before < Some(message.published_at) => {
+                message.not_before = message.not_before.map(|time| time + Duration::from_hours(2));
             }
             Fault::SendsToEveryGroup if matches!(message.route, Route::Group(_)) => {
                 message.route = Route::Topic;
@@ -174,6 +198,7 @@ impl Provider for Broken {
                 capability.requeue = ductape_providers::capability::Requeue::Immediate;
             }
             Fault::Forgets => capability.persistent = true,
+            Fault::ReturnsTooMany => capability.receive_batch_max = NonZeroUsize::MIN,
             _ => {}
         }
         capability
@@ -198,6 +223,9 @@ impl Provider for Broken {
     }
 
     async fn publish(&self, batch: &mut [PublishSlot]) {
+        if self.fault == Fault::NeedsItsRuntime && tokio::runtime::Handle::current().id() != self.runtime {
+            std::future::pending::<()>().await;
+        }
         if self.fault == Fault::ConfirmsAfterClose && self.closed.load(Atomic::Relaxed) {
             for slot in batch {
                 slot.outcome = Some(Ok(CONFIRMED));
@@ -263,6 +291,7 @@ impl Provider for Broken {
             Fault::IgnoresPrefetch => {
                 spec.prefetch = spec.prefetch.saturating_mul(NonZeroUsize::new(4).unwrap());
             }
+            Fault::OneAtATime => spec.prefetch = NonZeroUsize::MIN,
             Fault::MixesGroups if spec.source == Source::Messages => {
                 if let Some(first) = self.shared.first_groups.lock().unwrap().get(&spec.topic) {
                     spec.group = first.clone();
@@ -297,11 +326,20 @@ impl Provider for Broken {
     }
 
     async fn ping(&self) -> Result<()> {
+        if self.fault == Fault::PingsAfterClose {
+            return Ok(());
+        }
         self.inner.ping_dyn().await
     }
 
     async fn close(&self, deadline: Instant) -> Result<()> {
         self.closed.store(true, Atomic::Relaxed);
+        if self.fault == Fault::ClosesEveryHandle {
+            let handles = self.shared.handles.lock().unwrap().clone();
+            for handle in handles {
+                handle.close_dyn(deadline).await?;
+            }
+        }
         self.inner.close_dyn(deadline).await
     }
 }

@@ -287,15 +287,16 @@ async fn route_to_group_keeps_the_message(context: Context) -> Result<(), Failur
     let (client, topic, group, mut reader) = context.start().await?;
     let mut message = text(&topic, "sent again").with_key("k");
     message.headers.insert("attempt", "2");
-    client.publish(vec![message]).await?;
-    let original = reader.consume(1).await?.remove(0);
-    let copy = original.to_outgoing(Route::Group(group.name));
-    client.publish(vec![copy]).await?;
+    client.publish(vec![message.clone()]).await?;
+    let first = reader.consume(1).await?.remove(0);
+    client
+        .publish(vec![first.to_outgoing(Route::Group(group.name))])
+        .await?;
     let again = reader.consume(1).await?.remove(0);
     check!(
         (&again.id, &again.key, &again.headers, &again.payload)
-            == (&original.id, &original.key, &original.headers, &original.payload),
-        "{original:?} was sent to its group again, and came as {again:?}"
+            == (&message.id, &message.key, &message.headers, &message.payload),
+        "{message:?} was received and sent to its group again, and came as {again:?}"
     );
     Ok(())
 }

@@ -251,14 +251,19 @@ async fn unsubscribed_topic_silent(context: Context) -> Result<(), Failure> {
 }
 
 async fn dynamic_topic(context: Context) -> Result<(), Failure> {
-    let client = context.connect().await?;
-    let group = context.group("g")?;
-    for tag in ["tenant-1", "tenant-2"] {
+    let (client, group) = (context.connect().await?, context.group("g")?);
+    let tags = ["tenant-1", "tenant-2", "tenant-3"];
+    let mut readers = Vec::new();
+    for tag in tags {
         let topic = context.topic(tag)?;
         client.declare(&topic, &[&group]).await?;
+        readers.push((tag, client.reader(&topic, &group).await?));
         client.publish(vec![text(&topic, tag)]).await?;
-        let came = payloads(&client.reader(&topic, &group).await?.consume(1).await?);
+    }
+    for (tag, mut reader) in readers {
+        let came = payloads(&reader.consume(1).await?);
         check!(came == [tag], "the topic of `{tag}` gave {came:?}");
+        reader.silent("it belongs to another topic").await?;
     }
     check!(
         context.topic("Tenant 3").is_err(),
