@@ -192,27 +192,26 @@ impl<'a> Options<'a> {
     pub(crate) fn flag(&self, name: &str) -> bool {
         let Some(arg) = self.arg(name) else { return false };
         let wrong = "write the name alone, or `= true` or `= false` after it";
-        match &arg.value {
-            Value::Flag => true,
-            Value::Is(tokens) => match syn::parse2::<syn::LitBool>(tokens.clone()) {
-                Ok(value) => value.value,
-                Err(_) => {
-                    if !self.has_no_comma(tokens, name) {
-                        let at = if tokens.is_empty() {
-                            arg.name.span()
-                        } else {
-                            span_of(tokens)
-                        };
-                        self.cx.error_at(at, format!("`{name}` is on or off; {wrong}"));
-                    }
-                    false
-                }
-            },
+        let tokens = match &arg.value {
+            Value::Flag => return true,
+            Value::Is(tokens) => tokens,
             Value::List(group) => {
                 self.cx.error(group, format!("`{name}` is on or off; {wrong}"));
-                false
+                return false;
             }
+        };
+        if let Ok(value) = syn::parse2::<syn::LitBool>(tokens.clone()) {
+            return value.value;
         }
+        if !self.has_no_comma(tokens, name) {
+            let at = if tokens.is_empty() {
+                arg.name.span()
+            } else {
+                span_of(tokens)
+            };
+            self.cx.error_at(at, format!("`{name}` is on or off; {wrong}"));
+        }
+        false
     }
 
     /// A duration, as in `200ms`.
@@ -248,16 +247,14 @@ impl<'a> Options<'a> {
     /// The options within `name(…)`.
     pub(crate) fn list(&self, name: &str, example: &str) -> Option<&Group> {
         let arg = self.arg(name)?;
-        match &arg.value {
-            Value::List(group) => Some(group),
-            _ => {
-                self.cx.error(
-                    &arg.name,
-                    format!("`{name}` takes a list in parentheses; write `{example}`"),
-                );
-                None
-            }
+        if let Value::List(group) = &arg.value {
+            return Some(group);
         }
+        self.cx.error(
+            &arg.name,
+            format!("`{name}` takes a list in parentheses; write `{example}`"),
+        );
+        None
     }
 
     /// Whether a value runs on into the next option; reported here.

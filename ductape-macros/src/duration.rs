@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// The longest duration that an option may name: beyond it, it is a slip.
-const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 const EXAMPLES: &str =
     "write a number and `ms`, `s`, `m` or `h`, for example \"200ms\", \"1.5s\", \"2m\" or \"1h\"";

@@ -21,19 +21,19 @@ mod topic;
 /// Makes a type a topic.
 #[proc_macro_attribute]
 pub fn topic(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    shown(topic::topic(attribute.into(), item.into()))
+    shown(topic::topic(attribute.into(), &item.into()))
 }
 
 /// Makes a type a part of events.
 #[proc_macro_attribute]
 pub fn payload(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    shown(payload::payload(attribute.into(), item.into()))
+    shown(payload::payload(attribute.into(), &item.into()))
 }
 
 /// Makes an async function a consumer.
 #[proc_macro_attribute]
 pub fn consumer(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    shown(consumer::consumer(attribute.into(), item.into()))
+    shown(consumer::consumer(attribute.into(), &item.into()))
 }
 
 /// Prints what a macro made when `DUCTAPE_MACROS_DEBUG` is `1`.

@@ -1,7 +1,7 @@
 //! `#[payload]`: a type that stands in events, with the derives that it needs.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens as _, quote};
+use quote::quote;
 use syn::Item;
 
 use crate::attr::{Args, Options};
@@ -11,7 +11,7 @@ use crate::private::Private;
 use crate::topic::model::{Derives, derived, last_is};
 
 /// What `#[payload(attribute)] item` becomes.
-pub(crate) fn payload(attribute: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn payload(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     let mut parsed = match syn::parse2::<Item>(item.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -44,11 +44,7 @@ pub(crate) fn payload(attribute: TokenStream, item: TokenStream) -> TokenStream 
             "#[payload] stands on a struct or an enum that is a part of events",
         );
     }
-    match cx.check() {
-        Ok(()) => parsed.into_token_stream(),
-        Err(error) => {
-            let error = error.into_compile_error();
-            quote!(#item #error)
-        }
-    }
+    // Also beside an error the derives stay, so that uses of the type are not reported as well.
+    let error = cx.check().err().map(syn::Error::into_compile_error);
+    quote!(#parsed #error)
 }

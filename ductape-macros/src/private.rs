@@ -89,3 +89,11 @@ pub(crate) fn type_text(ty: &impl ToTokens) -> String {
         .replace(" ,", ",")
         .replace("& ", "&")
 }
+
+/// An `Option` of what is written.
+pub(crate) fn optional(value: Option<impl ToTokens>) -> TokenStream {
+    value.map_or_else(
+        || quote!(::core::option::Option::None),
+        |value| quote!(::core::option::Option::Some(#value)),
+    )
+}

@@ -132,8 +132,8 @@ impl<'a> Maker<'a> {
                 parts.push(self.one_of(alternatives)?);
             }
         }
-        if let Some(own) = self.typed(keywords, !parts.is_empty()) {
-            parts.push(own?);
+        if let Some(name) = type_name(keywords) {
+            parts.push(self.typed(name, keywords, !parts.is_empty())?);
         }
         let mut parts = parts.into_iter();
         let first = parts.next().unwrap_or_default();
@@ -168,36 +168,21 @@ impl<'a> Maker<'a> {
             .find_map(|schema| self.make(schema))
     }
 
-    /// By the `type`, or what stands for it. The outer `None`: the keywords say nothing of it; the inner: no value.
-    fn typed(&mut self, keywords: &'a Map<String, Value>, has_other: bool) -> Option<Option<Value>> {
-        let has = |key: &str| keywords.contains_key(key);
-        let name = match keywords.get("type") {
-            Some(Value::String(name)) => name.as_str(),
-            Some(Value::Array(names)) => {
-                let mut names = names.iter().filter_map(Value::as_str);
-                names.find(|name| *name != "null").unwrap_or("null")
-            }
-            _ if has("properties") || has("additionalProperties") || has("patternProperties") => "object",
-            _ if has("items") || has("prefixItems") => "array",
-            _ if has("pattern") || has("format") || has("minLength") => "string",
-            _ if has("minimum") || has("maximum") => "number",
-            _ => return None,
-        };
-        let is_nullable = keywords
-            .get("type")
-            .and_then(Value::as_array)
-            .is_some_and(|names| names.contains(&"null".into()));
-        Some(match name {
+    /// A value of the type `name`.
+    fn typed(&mut self, name: &str, keywords: &'a Map<String, Value>, has_other: bool) -> Option<Value> {
+        match name {
             "object" => self.object(keywords),
             // With a `$ref` or alternatives beside it, a bare type adds nothing to what they made.
             _ if has_other => Some(Value::Null),
-            "array" => self.array(keywords).or(is_nullable.then_some(Value::Null)),
+            "array" => self
+                .array(keywords)
+                .or_else(|| is_nullable(keywords).then_some(Value::Null)),
             "string" => text(keywords).map(Value::String),
             "integer" => number(keywords, true),
             "number" => number(keywords, false),
             "boolean" => Some(Value::Bool(true)),
             _ => Some(Value::Null),
-        })
+        }
     }
 
     fn object(&mut self, keywords: &'a Map<String, Value>) -> Option<Value> {
@@ -246,23 +231,8 @@ impl<'a> Maker<'a> {
                     (name, schema)
                 }
                 (None, Some(schema)) if schema != &Value::Bool(false) => {
-                    let names = keywords.get("propertyNames").and_then(Value::as_object);
-                    let named =
-                        names.and_then(|names| match names.get("enum").or_else(|| names.get("const")) {
-                            Some(Value::Array(names)) => names.get(at)?.as_str().map(str::to_owned),
-                            Some(name) => name.as_str().map(str::to_owned),
-                            None => text(names),
-                        });
-                    (
-                        named.unwrap_or_else(|| {
-                            if at == 0 {
-                                "key".to_owned()
-                            } else {
-                                format!("key{at}")
-                            }
-                        }),
-                        schema,
-                    )
+                    let Some(name) = map_key(keywords, at) else { return };
+                    (name, schema)
                 }
                 _ => return,
             };
@@ -304,6 +274,46 @@ impl<'a> Maker<'a> {
         }
         (made.len() >= least).then_some(Value::Array(made))
     }
+}
+
+/// The key of the entry `at` of a map.
+fn map_key(keywords: &Map<String, Value>, at: usize) -> Option<String> {
+    let usual = || {
+        if at == 0 {
+            "key".to_owned()
+        } else {
+            format!("key{at}")
+        }
+    };
+    let Some(schema) = keywords.get("propertyNames").and_then(Value::as_object) else {
+        return Some(usual());
+    };
+    match schema.get("enum") {
+        Some(Value::Array(names)) => names.get(at)?.as_str().map(str::to_owned),
+        _ => text(schema),
+    }
+}
+
+/// The `type`, or what the other keywords stand for; `None` where they say nothing of it.
+fn type_name(keywords: &Map<String, Value>) -> Option<&str> {
+    let has = |key: &str| keywords.contains_key(key);
+    Some(match keywords.get("type") {
+        Some(Value::String(name)) => name.as_str(),
+        Some(Value::Array(names)) => {
+            let mut names = names.iter().filter_map(Value::as_str);
+            names.find(|name| *name != "null").unwrap_or("null")
+        }
+        _ if has("properties") || has("additionalProperties") || has("patternProperties") => "object",
+        _ if has("items") || has("prefixItems") => "array",
+        _ if has("pattern") || has("format") || has("minLength") => "string",
+        _ if has("minimum") || has("maximum") => "number",
+        _ => return None,
+    })
+}
+
+fn is_nullable(keywords: &Map<String, Value>) -> bool {
+    let names = keywords.get("type").and_then(Value::as_array);
+    names.is_some_and(|names| names.iter().any(|name| name == "null"))
 }
 
 /// Another value of the same kind, for sets.

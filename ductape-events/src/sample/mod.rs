@@ -111,10 +111,10 @@ fn build(
         let Some(made) = Maker::new(schema, strategy).whole(variant) else {
             continue;
         };
-        let sampled = with_all(made.clone());
+        let complete = with_all(made.clone());
         // The samples may be what makes it fit.
-        if fits(&sampled) {
-            return sampled;
+        if fits(&complete) {
+            return complete;
         }
         if plain.is_none() && fits(&made) {
             plain = Some(made);
@@ -151,14 +151,13 @@ fn place(value: &mut Value, variant: Option<SampleVariant>, sample: &Sample) {
         (SampleAt::Field(name), Value::Object(fields), new) => {
             fields.insert(name.to_owned(), new);
         }
-        (SampleAt::Merge, Value::Object(fields), Value::Object(new)) => fields.extend(new),
+        // The content of an internally tagged newtype variant stands beside the tag.
+        (SampleAt::Merge | SampleAt::Whole, Value::Object(fields), Value::Object(new)) => fields.extend(new),
         (SampleAt::Index(index), Value::Array(elements), new) => {
             if let Some(element) = elements.get_mut(index) {
                 *element = new;
             }
         }
-        // The content of an internally tagged newtype variant stands beside the tag.
-        (SampleAt::Whole, Value::Object(fields), Value::Object(new)) => fields.extend(new),
         (SampleAt::Whole, within, new) => *within = new,
         _ => {}
     }

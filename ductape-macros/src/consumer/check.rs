@@ -16,7 +16,7 @@ use crate::private::type_text;
 /// What the runtime takes where `base` is left out.
 const BASE_DEFAULT: Duration = Duration::from_secs(1);
 /// What the runtime takes where `max` is left out.
-const MAX_DEFAULT: Duration = Duration::from_secs(5 * 60);
+const MAX_DEFAULT: Duration = Duration::from_mins(5);
 
 /// Reports every rule that `model` breaks.
 pub(crate) fn consumer(cx: &Ctxt, model: &ConsumerModel<'_>) {
@@ -226,12 +226,13 @@ fn group(cx: &Ctxt, model: &ConsumerModel<'_>) {
         let message = "`once` needs a lasting group, which `broadcast` has not; leave one of them out";
         cx.error_at(options.span("once"), message);
     }
-    if model.group.is_none() && options.arg("group").is_none() && !model.broadcast {
-        if let Err(error) = GroupName::check(&model.name) {
-            let message =
-                format!("the function's name cannot be its group, since the {error}; add `group = \"…\"`");
-            cx.error(&model.input.function.sig.ident, message);
-        }
+    if model.group.is_none()
+        && options.arg("group").is_none()
+        && !model.broadcast
+        && let Err(error) = GroupName::check(&model.name)
+    {
+        let message = format!("the function's name cannot be its group: {error}; add `group = \"…\"`");
+        cx.error(&model.input.function.sig.ident, message);
     }
 }
 

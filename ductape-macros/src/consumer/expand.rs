@@ -215,7 +215,7 @@ fn call(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
         local("__ductape_delivery"),
     );
     let (first, error) = (local("__ductape_event"), local("__ductape_error"));
-    let returned = local("__ductape_returned");
+    let (ready, returned) = (local("__ductape_ready"), local("__ductape_returned"));
     let topic = &event.topic;
     let topic_span = topic.span().resolved_at(Span::mixed_site());
     let source = if event.is_batch {
@@ -252,7 +252,7 @@ fn call(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
         };
         extracts.extend(quote! {
             let #value = match #make(#source) {
-                ::core::result::Result::Ok(value) => value,
+                ::core::result::Result::Ok(#ready) => #ready,
                 ::core::result::Result::Err(#error) => return #failed,
             };
         });
@@ -285,7 +285,7 @@ fn call(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
                 let decode = quote_spanned!(topic_span=> #delivery.event::<#topic>());
                 quote! {
                     let #first = match #decode {
-                        ::core::result::Result::Ok(event) => event,
+                        ::core::result::Result::Ok(#ready) => #ready,
                         ::core::result::Result::Err(#error) => return #error,
                     };
                 }

@@ -18,7 +18,7 @@ use model::ConsumerModel;
 use parse::ConsumerInput;
 
 /// What `#[consumer(attribute)] item` becomes.
-pub(crate) fn consumer(attribute: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn consumer(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     let input = match ConsumerInput::parse(attribute, item.clone()) {
         Ok(input) => input,
         Err(error) => {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use proc_macro2::TokenStream;
 use syn::{FnArg, GenericArgument, PathArguments, Type};
 
 use ductape_schema::GroupName;
@@ -72,8 +73,6 @@ pub(crate) struct ConsumerModel<'a> {
 
 /// What the first parameter takes.
 pub(crate) struct Event {
-    /// The parameter's type as it is written.
-    pub(crate) written: Type,
     /// The topic's type.
     pub(crate) topic: Type,
     pub(crate) is_batch: bool,
@@ -105,7 +104,7 @@ impl<'a> ConsumerModel<'a> {
             "retry(attempts = 5, backoff = \"exponential\", base = \"200ms\")",
         );
         let retry = retry.map_or_else(
-            || Args::read(Default::default()),
+            || Args::read(TokenStream::new()),
             |list| Args::read(list.stream()),
         );
         for value in &retry.positional {
@@ -166,7 +165,6 @@ impl Event {
             other => element_of_vec(other),
         };
         Self {
-            written: written.clone(),
             topic: element.unwrap_or(inner).clone(),
             is_batch: element.is_some(),
             by_reference,

@@ -7,7 +7,7 @@ use super::model::TopicModel;
 use super::parse::{FieldInput, Shape};
 use super::serde::{Serde, field_name};
 use crate::derives::add_missing;
-use crate::private::{type_text, unraw};
+use crate::private::{optional, type_text, unraw};
 
 /// The item with its derives, and the implementation of `Topic` for it or its instances.
 pub(crate) fn topic(model: &TopicModel<'_>) -> TokenStream {
@@ -104,13 +104,6 @@ pub(crate) fn conditions(attributes: &[Attribute]) -> Vec<&Attribute> {
         .collect()
 }
 
-fn optional(text: Option<String>) -> TokenStream {
-    match text {
-        Some(text) => quote!(::core::option::Option::Some(#text)),
-        None => quote!(::core::option::Option::None),
-    }
-}
-
 /// The key's fields as they are named on the wire, with `/` between them.
 fn key_name(model: &TopicModel<'_>) -> Option<String> {
     let name = |member: &Member| match member {
@@ -163,7 +156,7 @@ fn write_key(model: &TopicModel<'_>) -> TokenStream {
     };
     let write = |fields: &[FieldInput], member: &Member, value: TokenStream| {
         let span = field(fields, member).map_or_else(Span::call_site, |input| input.field.ty.span());
-        let span = span.resolved_at(Span::mixed_site());
+        let span = span.resolved_at(Span::call_site());
         // The value bears the span that an error is reported at.
         quote_spanned!(span=> #private::KeyWriter::write(#key, #value);)
     };

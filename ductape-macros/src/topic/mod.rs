@@ -20,7 +20,7 @@ use model::TopicModel;
 use parse::TopicInput;
 
 /// What `#[topic(attribute)] item` becomes.
-pub(crate) fn topic(attribute: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn topic(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     let input = match TopicInput::parse(attribute, item.clone()) {
         Ok(input) => input,
         Err(error) => {

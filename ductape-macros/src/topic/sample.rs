@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, Meta};
 use super::parse::{FieldInput, Kind, Shape, VariantInput};
 use super::serde::{Case, Serde, field_name, variant_name};
 use crate::ctxt::Ctxt;
-use crate::private::Private;
+use crate::private::{Private, optional};
 
 /// The samples of a topic's fields.
 #[derive(Default)]
@@ -102,24 +102,17 @@ impl SampleModel {
         if self.variant.is_none() && self.fields.is_empty() {
             return quote!(#private::sample_of_schema::<#ty>);
         }
-        let variant = match &self.variant {
-            Some(variant) => {
-                let VariantSample { name, index, tagging } = variant;
-                let tagging = match tagging {
-                    Tagging::External => quote!(External),
-                    Tagging::Internal(tag) => quote!(Internal(#tag)),
-                    Tagging::Adjacent(tag, content) => quote!(Adjacent(#tag, #content)),
-                    Tagging::Untagged => quote!(Untagged(#index)),
-                };
-                quote! {
-                    ::core::option::Option::Some(#private::SampleVariant {
-                        name: #name,
-                        tagging: #private::Tagging::#tagging,
-                    })
-                }
-            }
-            None => quote!(::core::option::Option::None),
-        };
+        let variant = self.variant.as_ref().map(|variant| {
+            let VariantSample { name, index, tagging } = variant;
+            let tagging = match tagging {
+                Tagging::External => quote!(External),
+                Tagging::Internal(tag) => quote!(Internal(#tag)),
+                Tagging::Adjacent(tag, content) => quote!(Adjacent(#tag, #content)),
+                Tagging::Untagged => quote!(Untagged(#index)),
+            };
+            quote!(#private::SampleVariant { name: #name, tagging: #private::Tagging::#tagging })
+        });
+        let variant = optional(variant);
         let fields = self.fields.iter().map(|field| {
             let FieldSample {
                 at,
@@ -170,13 +163,12 @@ fn fields_of(cx: &Ctxt, fields: &[FieldInput], kind: Kind, case: Option<Case>) -
             );
             return None;
         };
-        let value = match syn::parse2::<Expr>(list.tokens.clone()) {
-            Ok(value) => value,
-            Err(_) => {
-                let message = "`#[sample(…)]` takes one expression; write for example `#[sample(\"12345\")]`";
-                cx.error(first, message);
-                return None;
-            }
+        let Ok(value) = syn::parse2::<Expr>(list.tokens.clone()) else {
+            cx.error(
+                first,
+                "`#[sample(…)]` takes one expression; write for example `#[sample(\"12345\")]`",
+            );
+            return None;
         };
         let own = Serde::read(&input.field.attrs, "serde");
         if own.absent {

@@ -8,6 +8,7 @@ use crate::private::unraw;
 
 /// What serde's attributes on a type, a variant or a field say, as far as it bears on the wire.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // each is an attribute of serde's that is there or not
 pub(crate) struct Serde {
     pub(crate) rename: Option<String>,
     pub(crate) rename_all: Option<Case>,
