@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ductape_providers::{AnyProvider, Headers, TopicSpec};
+use ductape_providers::{AnyProvider, GroupSpec, Headers, TopicSpec};
 
 use super::brokers::{Brokers, ConfigSource, Settings};
 use super::check::{self, Program};
@@ -48,6 +48,7 @@ pub struct DuctapeBuilder {
     shutdown_timeout: Duration,
     publish_timeout: Duration,
     payload_bytes_max: Option<usize>,
+    lease: Duration,
 }
 
 impl DuctapeBuilder {
@@ -67,6 +68,7 @@ impl DuctapeBuilder {
             shutdown_timeout: Self::SHUTDOWN_TIMEOUT_DEFAULT,
             publish_timeout: Self::PUBLISH_TIMEOUT_DEFAULT,
             payload_bytes_max: None,
+            lease: GroupSpec::LEASE_DEFAULT,
         }
     }
 
@@ -167,6 +169,14 @@ impl DuctapeBuilder {
         self
     }
 
+    /// How long what a consumer has in hand stays its own after the last sign of its process; then others of its group get
+    /// it. Handlers may take longer: while the process lives, the lease is extended. 30 s by default, at least 100 ms;
+    /// brokers without leases ignore it.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_millis(100));
+        self
+    }
+
     /// Connects to the brokers, checks what the program asks against what they can do, and declares its topics and groups;
     /// what is produced from then on reaches its consumers, once they are [started](Ductape::start).
     ///
@@ -232,6 +242,7 @@ impl DuctapeBuilder {
             states: Arc::new(self.states),
             observers: self.observers.into(),
             publish_timeout: self.publish_timeout,
+            lease: self.lease,
         };
         let mut consumers = Vec::new();
         let mut findings = Vec::new();
@@ -255,6 +266,7 @@ impl DuctapeBuilder {
             providers: connected.into_providers(),
             consumers: Mutex::new(consumers),
             observers: parts.observers,
+            lease: self.lease,
             shutdown_timeout: self.shutdown_timeout,
             tasks: tokio::sync::Mutex::new(Tasks::new()),
         })

@@ -127,6 +127,7 @@ pub(super) struct Parts {
     pub(super) states: Arc<States>,
     pub(super) observers: Arc<[Arc<dyn Observer>]>,
     pub(super) publish_timeout: Duration,
+    pub(super) lease: Duration,
 }
 
 impl fmt::Debug for Parts {
@@ -147,7 +148,8 @@ pub(super) fn typed_consumer(
         .wiring()
         .route(topic.event, topic.version)
         .map_err(found)?;
-    let group = group_spec(descriptor, &route.capability).map_err(|error| vec![error])?;
+    let mut group = group_spec(descriptor, &route.capability).map_err(|error| vec![error])?;
+    group.lease = parts.lease;
     let who = format!("consumer `{}` ({})", descriptor.name, descriptor.location);
     let findings = check_capability(&who, &group, topic.key.is_some(), route);
     if !findings.is_empty() {
@@ -293,7 +295,8 @@ pub(super) fn untyped_consumer(
         let text = format!("group `{group}` of `{event}` has a consumer in this program; name another group");
         return Err(BrokerError::new(ErrorCode::AlreadyExists, text));
     }
-    let group = GroupSpec::new(name);
+    let mut group = GroupSpec::new(name);
+    group.lease = ductape.lease;
     let keyed = route.descriptor.is_some_and(|topic| topic.key.is_some());
     let findings = check_capability(&format!("the consumer of `{event}`"), &group, keyed, route);
     if !findings.is_empty() {
@@ -304,6 +307,7 @@ pub(super) fn untyped_consumer(
         states: Arc::default(),
         observers: Arc::clone(&ductape.observers),
         publish_timeout: ductape.context.wiring().publish_timeout,
+        lease: ductape.lease,
     };
     let options = ConsumerOptions {
         retry: RetryOptions::DEFAULT,

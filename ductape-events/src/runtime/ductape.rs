@@ -48,6 +48,7 @@ pub struct Ductape {
     pub(super) providers: Vec<AnyProvider>,
     pub(super) consumers: Mutex<Vec<Arc<ConsumerRun>>>,
     pub(super) observers: Arc<[Arc<dyn Observer>]>,
+    pub(super) lease: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) tasks: tokio::sync::Mutex<Tasks>,
 }
