@@ -30,3 +30,23 @@ pub fn from_millis(millis: u64) -> SystemTime {
         .checked_add(Duration::from_millis(millis))
         .unwrap_or(UNIX_EPOCH)
 }
+
+/// `time` in milliseconds since 1970, rounded up, so that what waits for it is never early; 0 for a time before that.
+#[cfg(feature = "embedded")]
+pub(crate) fn to_millis_ceil(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// `time` in nanoseconds since 1970; 0 for a time before that, the largest number after the year 2262.
+#[cfg(feature = "embedded")]
+pub(crate) fn to_nanos(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The time that is `nanos` nanoseconds after 1970.
+#[cfg(feature = "embedded")]
+pub(crate) fn from_nanos(nanos: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(nanos.max(0).cast_unsigned())
+}

@@ -55,6 +55,12 @@ impl Headers {
         }
     }
 
+    /// The headers shared with other messages, and the message's own, which override them: for a provider that stores the
+    /// shared ones once.
+    pub fn parts(&self) -> (Option<&Arc<[Header]>>, &[Header]) {
+        (self.shared.as_ref(), &self.own)
+    }
+
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         let of = |headers: &'_ [Header]| headers.iter().position(|(n, _)| n == name);

@@ -97,6 +97,14 @@ impl MessageId {
             _ => Self(Id::Text(text.into())),
         }
     }
+
+    /// The UUID that this is; `None` when it is another producer's text.
+    pub const fn as_uuid(&self) -> Option<Uuid> {
+        match &self.0 {
+            Id::Uuid(uuid) => Some(*uuid),
+            Id::Text(_) => None,
+        }
+    }
 }
 
 impl Default for MessageId {

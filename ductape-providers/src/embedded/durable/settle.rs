@@ -1,0 +1,178 @@
+//! Settling: what becomes of a lease.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Result as SqlResult, params};
+use tokio::sync::oneshot;
+
+use crate::embedded::durable::engine::Sub;
+use crate::embedded::durable::group::{DELAYED, Entry, Group, PARKED, READY, SCHEDULED};
+use crate::embedded::durable::lease::INDEX_BITS;
+use crate::error::Result;
+use crate::provider::Settlement;
+
+/// The most parked messages that one settlement makes ready: the rest follows when these are settled, so that a key
+/// with a long tail costs a little each time and not all at once.
+const PROMOTED_MAX: i64 = 64;
+
+/// Deliveries to settle. The answer says which were lost.
+pub(super) struct SettleWork {
+    pub(super) sub: u64,
+    pub(super) items: Vec<(u64, Settlement)>,
+    pub(super) lost: Vec<usize>,
+    pub(super) to: Option<oneshot::Sender<Result<Vec<usize>>>>,
+}
+
+/// Deliveries to extend. The answer says how many were lost.
+pub(super) struct ExtendWork {
+    pub(super) sub: u64,
+    pub(super) tokens: Vec<u64>,
+    pub(super) by: Duration,
+    pub(super) lost: usize,
+    pub(super) to: Option<oneshot::Sender<Result<usize>>>,
+}
+
+/// The batch and the place in it that a receipt stands for.
+fn place_of(token: u64) -> (i64, u16) {
+    let index = u16::try_from(token & ((1 << INDEX_BITS) - 1)).unwrap_or(u16::MAX);
+    ((token >> INDEX_BITS).cast_signed(), index)
+}
+
+/// `duration` in milliseconds, rounded up.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+impl SettleWork {
+    pub(super) fn execute(
+        &mut self,
+        conn: &Connection,
+        group: &mut Group,
+        sub: &Sub,
+        now: i64,
+    ) -> SqlResult<()> {
+        for (at, (token, how)) in self.items.iter().enumerate() {
+            let (batch, index) = place_of(*token);
+            let Some(entry) = group.release(batch, sub.owner, index) else {
+                self.lost.push(at);
+                continue;
+            };
+            match how {
+                Settlement::Ack => {
+                    if sub.once {
+                        conn.prepare_cached(
+                            "INSERT OR REPLACE INTO handled (grp, id, at) SELECT ?, id, ? FROM records WHERE seq = ?",
+                        )?
+                        .execute([group.id, now, entry.seq])?;
+                    }
+                    freed(conn, group, entry.key, entry.id_hash)?;
+                }
+                Settlement::Reject => freed(conn, group, entry.key, entry.id_hash)?,
+                Settlement::Requeue => {
+                    wait(conn, group, &entry, READY, 0, entry.deliveries.saturating_sub(1))?;
+                }
+                Settlement::RequeueAfter(Duration::ZERO) => {
+                    wait(conn, group, &entry, READY, 0, entry.deliveries)?;
+                }
+                Settlement::RequeueAfter(delay) => {
+                    // The millisecond that has begun may be almost over.
+                    let due = now.saturating_add(1).saturating_add(millis(*delay));
+                    wait(conn, group, &entry, DELAYED, due, entry.deliveries)?;
+                    if !sub.strict {
+                        freed(conn, group, entry.key, None)?;
+                    }
+                }
+            }
+        }
+        group.hot = true;
+        Ok(())
+    }
+}
+
+impl ExtendWork {
+    pub(super) fn execute(&mut self, group: &mut Group, sub: &Sub, now: i64) {
+        let until = now.saturating_add(millis(self.by));
+        for token in &self.tokens {
+            let (batch, index) = place_of(*token);
+            if !group.extend(batch, sub.owner, index, until) {
+                self.lost += 1;
+            }
+        }
+    }
+}
+
+/// Gives everything of `owner` back. What it has not seen (`unseen`) does not count as delivered.
+pub(super) fn give_back(conn: &Connection, group: &mut Group, owner: i64, unseen: &[u64]) -> SqlResult<()> {
+    let unseen: Vec<_> = unseen.iter().map(|token| place_of(*token)).collect();
+    for (batch, owner, index) in group.find(|of, _| of == owner) {
+        if let Some(entry) = group.release(batch, owner, index) {
+            let uncounted = u32::from(unseen.contains(&(batch, index)));
+            wait(
+                conn,
+                group,
+                &entry,
+                READY,
+                0,
+                entry.deliveries.saturating_sub(uncounted),
+            )?;
+        }
+    }
+    group.hot = true;
+    Ok(())
+}
+
+/// Notes that a message waits in `state`, until `due` where it has a time.
+pub(super) fn wait(
+    conn: &Connection,
+    group: &mut Group,
+    entry: &Entry,
+    state: i64,
+    due: i64,
+    deliveries: u32,
+) -> SqlResult<()> {
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO waiting (grp, ord, seq, state, due, deliveries, key, id_hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        group.id,
+        entry.ord,
+        entry.seq,
+        state,
+        due,
+        deliveries,
+        entry.key,
+        entry.id_hash
+    ])?;
+    group.count(state, 1);
+    if state == DELAYED || state == SCHEDULED {
+        group.next_due = Some(group.next_due.map_or(due, |next| next.min(due)));
+    }
+    Ok(())
+}
+
+/// Makes what waits behind a key or an id ready, once no delivery has it any more.
+pub(super) fn freed(
+    conn: &Connection,
+    group: &mut Group,
+    key: Option<i64>,
+    id: Option<i64>,
+) -> SqlResult<()> {
+    if group.waits(PARKED) == 0 {
+        return Ok(());
+    }
+    let key = key.filter(|key| !group.held.contains_key(key));
+    let id = id.filter(|id| !group.ids.contains_key(id));
+    for behind in [key, id].into_iter().flatten() {
+        let promoted = conn
+            .prepare_cached(
+                "UPDATE waiting SET state = 0, behind = NULL WHERE grp = ?1 AND (ord, seq) IN
+                 (SELECT ord, seq FROM waiting WHERE grp = ?1 AND behind = ?2 ORDER BY ord, seq LIMIT ?3)",
+            )?
+            .execute([group.id, behind, PROMOTED_MAX])?;
+        let promoted = i64::try_from(promoted).unwrap_or(i64::MAX);
+        group.count(PARKED, -promoted);
+        group.count(READY, promoted);
+    }
+    Ok(())
+}
