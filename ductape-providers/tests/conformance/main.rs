@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test may panic, and so may what it is made of
 
 mod broken;
+mod durable;
 mod faults;
 mod harness;
 mod machinery;

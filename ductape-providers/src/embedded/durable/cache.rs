@@ -224,19 +224,18 @@ impl Cache {
             .prepare_cached("SELECT id FROM header_sets WHERE headers = ?")?
             .query_row([&*bytes], |row| row.get(0))
             .optional()?;
-        let id = match stored {
-            Some(id) => id,
-            None => {
-                let sets: u16 = conn
-                    .prepare_cached("SELECT COALESCE(MAX(id), 0) FROM header_sets")?
-                    .query_row([], |row| row.get(0))?;
-                if sets >= SETS_MAX {
-                    return Ok(HeaderSet::Inline(bytes));
-                }
-                conn.prepare_cached("INSERT INTO header_sets (id, headers) VALUES (?, ?)")?
-                    .execute(params![sets + 1, &*bytes])?;
-                sets + 1
+        let id = if let Some(id) = stored {
+            id
+        } else {
+            let sets: u16 = conn
+                .prepare_cached("SELECT COALESCE(MAX(id), 0) FROM header_sets")?
+                .query_row([], |row| row.get(0))?;
+            if sets >= SETS_MAX {
+                return Ok(HeaderSet::Inline(bytes));
             }
+            conn.prepare_cached("INSERT INTO header_sets (id, headers) VALUES (?, ?)")?
+                .execute(params![sets + 1, &*bytes])?;
+            sets + 1
         };
         self.sets.insert(bytes, id);
         Ok(HeaderSet::Stored(id))

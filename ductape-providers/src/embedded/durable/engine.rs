@@ -38,6 +38,7 @@ const LOCK_SLEEP_LATE: Duration = Duration::from_millis(2);
 
 /// A subscription of this process.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent facts, as in the specs that they come from
 pub(super) struct Sub {
     pub(super) owner: i64,
     pub(super) group: i64,
@@ -187,9 +188,9 @@ impl Engine {
         match self.attempt(commands, true) {
             Ok(()) => {}
             Err(failure) if failure.unknown || commands.len() == 1 && !self.any_wants() => {
-                commands
-                    .iter_mut()
-                    .for_each(|command| self.fail(command, &failure));
+                for command in commands.iter_mut() {
+                    self.fail(command, &failure);
+                }
             }
             // One of them may have spoilt it for all: each by itself.
             Err(_) => {
@@ -440,9 +441,11 @@ impl Engine {
 
     /// Gives what a subscription has back. It is taken out once that is committed, see [`Self::answer`].
     fn leave(&mut self, conn: &Connection, id: u64) -> SqlResult<()> {
-        let Some(sub) = self.subs.get(&id) else {
+        let Some(sub) = self.subs.get_mut(&id) else {
             return Ok(());
         };
+        // What is given back in this transaction must not be delivered to it in the same.
+        sub.wants = false;
         let unseen: Vec<u64> = {
             let mail = sub.mailbox.lock();
             mail.deliveries
@@ -541,7 +544,7 @@ impl Engine {
                 }
             }
             Command::Declare(_, answer) | Command::Seek(_, _, _, answer) | Command::Ping(answer) => {
-                answer.send()
+                answer.send();
             }
             Command::Subscribe(_, _, answer) => answer.send(),
             Command::Backlog(_, _, answer) => answer.send(),

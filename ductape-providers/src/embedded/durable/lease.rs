@@ -63,8 +63,8 @@ pub(super) fn fill(
         looked: 0,
         deliveries: Vec::new(),
     };
-    filling.from_waiting()?;
-    let stuck = filling.from_logs()?;
+    filling.take_waiting()?;
+    let stuck = filling.take_logs()?;
     let more = filling.is_full() && !stuck;
     Ok(Filled {
         deliveries: filling.deliveries,
@@ -139,7 +139,7 @@ impl Filling<'_> {
     }
 
     /// Delivers what came back, was due, or waited for its key.
-    fn from_waiting(&mut self) -> Result<()> {
+    fn take_waiting(&mut self) -> Result<()> {
         while self.group.waits(READY) > 0 && !self.is_full() {
             let room = i64::try_from((self.capacity - self.deliveries.len()).max(16)).unwrap_or(i64::MAX);
             let rows: Vec<(i64, i64, u32)> = self
@@ -203,7 +203,7 @@ impl Filling<'_> {
 
     /// Delivers what was not looked at yet: the topic's log and the group's own, in the order of their publishing.
     /// Says whether it is stuck behind keys that other members hold.
-    fn from_logs(&mut self) -> Result<bool> {
+    fn take_logs(&mut self) -> Result<bool> {
         let last = self.cache.load_log(self.conn, self.group.log)?;
         let own_last = match self.group.own {
             0 => 0,
@@ -213,15 +213,12 @@ impl Filling<'_> {
             let mut until = last;
             let mut own_next = false;
             if self.group.own_cursor < own_last {
-                match self.own_behind()? {
-                    Some(behind) => {
-                        own_next = true;
-                        until = last.min(behind);
-                    }
-                    None => {
-                        self.group.own_cursor = own_last;
-                        self.group.touch();
-                    }
+                if let Some(behind) = self.own_behind()? {
+                    own_next = true;
+                    until = last.min(behind);
+                } else {
+                    self.group.own_cursor = own_last;
+                    self.group.touch();
                 }
             }
             if self.group.cursor < until {

@@ -50,7 +50,7 @@ impl Maintenance {
             self.looked.clear();
             self.forget_looked_at = now + ROUND;
         }
-        self.sweep(conn, cache, now)?;
+        Self::sweep(conn, cache, now)?;
         let handled = conn
             .prepare_cached(
                 "DELETE FROM handled WHERE (grp, id) IN (SELECT grp, id FROM handled WHERE at < ? ORDER BY at LIMIT ?)",
@@ -60,7 +60,7 @@ impl Maintenance {
         Ok(handled >= 1000 || records >= 1000)
     }
 
-    fn sweep(&self, conn: &Connection, cache: &mut Cache, now: i64) -> Result<()> {
+    fn sweep(conn: &Connection, cache: &mut Cache, now: i64) -> Result<()> {
         let ids: Vec<i64> = conn
             .prepare_cached("SELECT id FROM groups WHERE alive_until < ? AND instance <> ? LIMIT ?")?
             .query_map([now, cache.instance, GROUPS_MAX], |row| row.get(0))?

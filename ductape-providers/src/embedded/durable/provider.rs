@@ -24,7 +24,7 @@ use crate::spec::{SeekTo, SubscriptionSpec, TopicSpec};
 /// The most messages of one publish that become one transaction's part; larger batches are split.
 const PUBLISH_MAX: usize = 4096;
 /// Delays have no real limit.
-const DELAY_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const DELAY_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// The durable store, opened. Clones share it.
 #[derive(Clone, Debug)]

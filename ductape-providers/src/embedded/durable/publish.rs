@@ -128,9 +128,8 @@ impl PublishWork {
             };
             let set = row.set.map(|set| &sets[set]);
             let headers = match (set, own.is_empty()) {
-                (None, true) => None,
+                (None | Some(HeaderSet::Stored(0)), true) => None,
                 (None, false) => Some(&self.headers[own]),
-                (Some(HeaderSet::Stored(0)), true) => None,
                 (Some(HeaderSet::Stored(id)), true) => {
                     scratch.clear();
                     scratch.extend_from_slice(&id.to_le_bytes());

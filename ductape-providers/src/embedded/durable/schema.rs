@@ -145,9 +145,9 @@ fn prepare(conn: &Connection, config: &DurableConfig, file: &str) -> Result<(), 
     conn.pragma_update(None, "cache_size", -cache_kib.max(64))?;
     if !check(conn)? {
         conn.execute_batch("BEGIN IMMEDIATE")?;
-        let made = make(conn);
-        conn.execute_batch(if made.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-        made?;
+        let tables = make(conn);
+        conn.execute_batch(if tables.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        tables?;
     }
     if let Some(bytes) = config.file_bytes_max {
         conn.pragma_update_and_check(

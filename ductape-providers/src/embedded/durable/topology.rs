@@ -24,15 +24,14 @@ pub(super) fn declare(
     now: i64,
 ) -> SqlResult<Result<()>> {
     cache.name_topic(&spec.topic, spec.physical.as_ref());
-    let log = match cache.topic(conn, &spec.topic)? {
-        Some(log) => log,
-        None => {
-            conn.execute(
-                "INSERT INTO logs (topic) VALUES (?)",
-                [cache.physical(&spec.topic)],
-            )?;
-            conn.last_insert_rowid()
-        }
+    let log = if let Some(log) = cache.topic(conn, &spec.topic)? {
+        log
+    } else {
+        conn.execute(
+            "INSERT INTO logs (topic) VALUES (?)",
+            [cache.physical(&spec.topic)],
+        )?;
+        conn.last_insert_rowid()
     };
     for group in &spec.groups {
         if let Err(error) = declare_group(conn, cache, &spec.topic, log, group, now)? {
