@@ -1,12 +1,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ductape_schema::GroupName;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::capability::{Capability, Order, Requeue};
+use crate::clock;
 use crate::embedded::durable::config::{DurableConfig, Synchronous};
 use crate::embedded::durable::engine::{Engine, random};
 use crate::embedded::durable::error::closed;
@@ -23,8 +24,8 @@ use crate::spec::{SeekTo, SubscriptionSpec, TopicSpec};
 
 /// The most messages of one publish that become one transaction's part; larger batches are split.
 const PUBLISH_MAX: usize = 4096;
-/// Delays have no real limit.
-const DELAY_MAX: Duration = Duration::from_hours(100 * 365 * 24);
+/// The longest delay, of a publish and of a retry: a hundred years.
+pub(super) const DELAY_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// The durable store, opened. Clones share it.
 #[derive(Clone, Debug)]
@@ -108,6 +109,15 @@ impl Durable {
                 .with("topic", &message.topic)
                 .with("file", &self.link.file));
         }
+        let over = |due: SystemTime| {
+            due.duration_since(clock::wall())
+                .is_ok_and(|delay| delay > DELAY_MAX)
+        };
+        if message.not_before.is_some_and(over) {
+            return Err(too_late("a publish")
+                .with("topic", &message.topic)
+                .with("file", &self.link.file));
+        }
         message.headers.check()
     }
 
@@ -142,6 +152,15 @@ impl Durable {
             }));
         }
     }
+}
+
+/// What a delay over [`DELAY_MAX`] answers.
+pub(super) fn too_late(what: &str) -> Error {
+    let days = DELAY_MAX.as_secs() / 86_400;
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("the store delays {what} by at most {days} days"),
+    )
 }
 
 fn capability(config: &DurableConfig) -> Capability {

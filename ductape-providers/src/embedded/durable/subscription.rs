@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::embedded::durable::provider::Link;
+use crate::embedded::durable::provider::{DELAY_MAX, Link, too_late};
 use crate::embedded::durable::queue::{Answer, Command, End, Mailbox};
 use crate::embedded::durable::settle::{ExtendWork, SettleWork};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::{Delivery, Receipt, SettleSlot, Settler, Subscription};
+use crate::provider::{Delivery, Receipt, SettleSlot, Settlement, Settler, Subscription};
 
 /// A member of a group of the durable store.
 #[derive(Debug)]
@@ -119,16 +119,24 @@ impl Drop for DurableSubscription {
 
 impl Settler for DurableSettler {
     async fn settle(&self, batch: &mut [SettleSlot]) {
-        if batch.is_empty() {
+        let is_too_late = |how| matches!(how, Settlement::RequeueAfter(delay) if delay > DELAY_MAX);
+        let mut items = Vec::with_capacity(batch.len());
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for slot in batch.iter_mut() {
+            if is_too_late(slot.how) {
+                slot.outcome = Some(Err(too_late("a retry").with("file", &self.link.file)));
+            } else {
+                items.push((slot.receipt.token(), slot.how));
+                outcomes.push(&mut slot.outcome);
+            }
+        }
+        if items.is_empty() {
             return;
         }
         let (to, from) = oneshot::channel();
         let work = SettleWork {
             sub: self.id,
-            items: batch
-                .iter()
-                .map(|slot| (slot.receipt.token(), slot.how))
-                .collect(),
+            items,
             lost: Vec::new(),
             to: Some(to),
         };
@@ -138,20 +146,20 @@ impl Settler for DurableSettler {
         };
         match settled {
             Ok(lost) => {
-                for slot in batch.iter_mut() {
-                    slot.outcome = Some(Ok(()));
+                for outcome in &mut outcomes {
+                    **outcome = Some(Ok(()));
                 }
                 for at in lost {
-                    if let Some(slot) = batch.get_mut(at) {
-                        slot.outcome = Some(Err(self.lease_lost()));
+                    if let Some(outcome) = outcomes.get_mut(at) {
+                        **outcome = Some(Err(self.lease_lost()));
                     }
                 }
             }
             Err(error) => {
-                for slot in batch.iter_mut() {
-                    let copy =
-                        Error::new(error.kind(), error.to_string()).with_temporary(error.is_temporary());
-                    slot.outcome = Some(Err(copy));
+                for outcome in outcomes {
+                    // Its text has the context and the cause.
+                    let copy = Error::new(error.kind(), error.to_string());
+                    *outcome = Some(Err(copy.with_temporary(error.is_temporary())));
                 }
             }
         }
