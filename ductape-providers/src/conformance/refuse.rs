@@ -12,7 +12,7 @@ use crate::conformance_check as check;
 use crate::error::ErrorKind;
 use crate::message::{Outgoing, Route};
 use crate::provider::{Durability, Settlement};
-use crate::spec::{SeekTo, Source, Start, SubscriptionSpec};
+use crate::spec::{SeekTo, Start, SubscriptionSpec};
 
 pub(super) fn always(_: &Capability) -> Applies {
     Applies::Runs
@@ -100,24 +100,6 @@ pub(super) fn route(capability: &Capability) -> Applies {
             let message = Outgoing::new(topic, "to one").with_route(Route::Group(group.name));
             let answer = client.try_publish_one(message).await;
             refused(answer, ErrorKind::Unsupported, "a publish to one group")?;
-            reader.silent("its publish was refused").await
-        })
-    })
-}
-
-/// Dead letters are messages for one group too.
-pub(super) fn dead_letters(capability: &Capability) -> Applies {
-    Applies::when(capability.route_to_group, "route_to_group", |context| {
-        Box::pin(async move {
-            let (client, topic, group, mut reader) = context.start().await?;
-            let message =
-                Outgoing::new(topic.clone(), "dead").with_route(Route::DeadLetters(group.name.clone()));
-            let answer = client.try_publish_one(message).await;
-            refused(answer, ErrorKind::Unsupported, "a publish to the dead letters")?;
-            let mut spec = SubscriptionSpec::new(topic, group);
-            spec.source = Source::DeadLetters;
-            let answer = client.provider().subscribe_dyn(&spec).await;
-            refused(answer, ErrorKind::Unsupported, "subscribe to the dead letters")?;
             reader.silent("its publish was refused").await
         })
     })

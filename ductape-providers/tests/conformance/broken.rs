@@ -211,15 +211,16 @@ impl Provider for Broken {
             let mut first = self.shared.first_groups.lock().unwrap();
             first.entry(topic.topic.clone()).or_insert_with(|| group.clone());
         }
-        self.inner.declare_dyn(&spec).await?;
+        let declared = self.inner.declare_dyn(&spec).await;
         if self.fault == Fault::ForgetsAtDeclare {
             for group in &spec.groups {
                 self.inner
                     .seek_dyn(&topic.topic, &group.name, SeekTo::Latest)
                     .await?;
             }
+            return Ok(());
         }
-        Ok(())
+        declared
     }
 
     async fn publish(&self, batch: &mut [PublishSlot]) {

@@ -31,16 +31,17 @@ struct Queue {
 
 #[derive(Debug)]
 struct Broker {
-    topics: Mutex<HashMap<TopicName, HashMap<GroupName, Queue>>>,
+    topics: Mutex<Queues>,
     next_token: Mutex<u64>,
     changed: watch::Sender<()>,
     info: ProviderInfo,
 }
 
-type Topics<'a> = MutexGuard<'a, HashMap<TopicName, HashMap<GroupName, Queue>>>;
+/// A group's messages and its dead letters, by topic.
+type Queues = HashMap<TopicName, HashMap<GroupName, [Queue; 2]>>;
 
 impl Broker {
-    fn topics(&self) -> Topics<'_> {
+    fn topics(&self) -> MutexGuard<'_, Queues> {
         self.topics.lock().unwrap()
     }
 
@@ -85,8 +86,8 @@ impl Tiny {
                 ),
             ));
         }
-        if message.route != Route::Topic {
-            return unsupported("routes");
+        if matches!(message.route, Route::Group(_)) {
+            return unsupported("route to one group");
         }
         if message.not_before.is_some() {
             return unsupported("delays");
@@ -95,8 +96,15 @@ impl Tiny {
         let groups = topics
             .get_mut(&message.topic)
             .ok_or_else(|| missing(ErrorKind::TopicMissing, &message.topic))?;
-        for queue in groups.values_mut() {
-            queue.waiting.push_back((message.clone(), 1));
+        if let Route::DeadLetters(group) = &message.route {
+            let [_, dead] = groups
+                .get_mut(group)
+                .ok_or_else(|| missing(ErrorKind::GroupMissing, &message.topic))?;
+            dead.waiting.push_back((message.clone(), 1));
+        } else {
+            for [messages, _] in groups.values_mut() {
+                messages.waiting.push_back((message.clone(), 1));
+            }
         }
         Ok(PublishReceipt {
             durability: Durability::Buffered,
@@ -146,15 +154,14 @@ impl Provider for Tiny {
 
     async fn subscribe(&self, spec: &SubscriptionSpec) -> Result<TinySubscription> {
         self.open()?;
-        if spec.source == Source::DeadLetters {
-            return unsupported("dead letters");
-        }
         let mut topics = self.broker.topics();
         let groups = topics
             .get_mut(&spec.topic)
             .ok_or_else(|| missing(ErrorKind::TopicMissing, &spec.topic))?;
+        let which = usize::from(spec.source == Source::DeadLetters);
         let queue = groups
             .get_mut(&spec.group.name)
+            .map(|queues| &mut queues[which])
             .ok_or_else(|| missing(ErrorKind::GroupMissing, &spec.topic))?;
         if queue.read {
             return unsupported("second reader of a group");
@@ -165,6 +172,7 @@ impl Provider for Tiny {
                 broker: Arc::clone(&self.broker),
                 topic: spec.topic.clone(),
                 group: spec.group.name.clone(),
+                which,
             },
             prefetch: spec.prefetch.get(),
             closed: Arc::clone(&self.closed),
@@ -275,12 +283,14 @@ struct TinySettler {
     broker: Arc<Broker>,
     topic: TopicName,
     group: GroupName,
+    which: usize,
 }
 
 impl TinySettler {
     fn queue<T>(&self, work: impl FnOnce(&mut Queue) -> T) -> T {
         let mut topics = self.broker.topics();
-        work(topics.get_mut(&self.topic).unwrap().get_mut(&self.group).unwrap())
+        let groups = topics.get_mut(&self.topic).unwrap();
+        work(&mut groups.get_mut(&self.group).unwrap()[self.which])
     }
 }
 

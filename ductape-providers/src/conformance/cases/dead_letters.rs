@@ -1,9 +1,11 @@
 //! Dead letters: kept for one group, readable, settled like other messages, and sent back to that group alone.
+//!
+//! No capability says that a provider has none: what can't be handled must have a place.
 
 use super::{payloads, text};
 use crate::conformance::case::{Case, Failure, case};
 use crate::conformance::context::Context;
-use crate::conformance::refuse::dead_letters;
+use crate::conformance::refuse::{always, route};
 use crate::conformance_check as check;
 use crate::message::Route;
 use crate::provider::Settlement;
@@ -12,12 +14,12 @@ const GROUP: &str = "dead letters";
 
 /// The cases of this file.
 pub static CASES: &[Case] = &[
-    case!("D-050", dead_letters_can_be_read_and_settled, dead_letters),
-    case!("D-051", dead_letters_are_of_one_group, dead_letters),
-    case!("D-052", dead_letters_do_not_come_as_messages, dead_letters),
-    case!("D-053", dead_letter_is_the_original, dead_letters),
-    case!("D-054", dead_letter_is_sent_back_to_its_group, dead_letters),
-    case!("D-055", unsettled_dead_letter_returns, dead_letters),
+    case!("D-050", dead_letters_can_be_read_and_settled, always),
+    case!("D-051", dead_letters_are_of_one_group, always),
+    case!("D-052", dead_letters_do_not_come_as_messages, always),
+    case!("D-053", dead_letter_is_the_original, always),
+    case!("D-054", dead_letter_is_sent_back_to_its_group, route),
+    case!("D-055", unsettled_dead_letter_returns, always),
 ];
 
 async fn dead_letters_can_be_read_and_settled(context: Context) -> Result<(), Failure> {
