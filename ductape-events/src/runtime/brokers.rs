@@ -3,9 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ductape_providers::config::ProviderConfig;
+#[cfg(not(feature = "embedded"))]
+use ductape_providers::{Error as ProviderError, ErrorKind};
 use ductape_providers::{AnyProvider, EventName};
 
+use crate::config::{Config, ConfigProblems};
 use crate::error::{BrokerError, ErrorCode, Finding};
+
+const PRODUCT_DEFAULT: &str = "app";
+const FILE_DEFAULT: &str = "ductape.toml";
 
 /// What the builder was told of where brokers come from.
 #[derive(Default)]
@@ -35,48 +42,151 @@ pub(super) enum ConfigSource {
 /// The brokers of the environment, before anything is connected.
 pub(super) struct Brokers {
     settings: Settings,
+    config: Option<Config>,
     product: String,
     environment: String,
 }
 
 impl Brokers {
     /// Reads the environment's variables and the configuration; connects to nothing.
-    pub(super) fn read(settings: Settings) -> Result<Self, BrokerError> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    pub(super) async fn read(mut settings: Settings) -> Result<Self, BrokerError> {
+        let source = std::mem::take(&mut settings.config);
+        let read = tokio::task::spawn_blocking(move || read_config(source)).await;
+        let config = read.map_err(|error| {
+            BrokerError::new(ErrorCode::ConfigInvalid, "reading the configuration ended early").with_source(error)
+        })??;
         let product = settings.product.clone().or_else(|| variable("DUCTAPE_PRODUCT"));
+        let product = product.or_else(|| Some(config.as_ref()?.product()?.to_owned()));
         let environment = settings.environment.clone().or_else(|| variable("DUCTAPE_ENV"));
+        let environment = environment.or_else(|| Some(config.as_ref()?.default_environment().to_owned()));
         Ok(Self {
             settings,
-            product: product.unwrap_or_else(|| "app".to_owned()),
-            environment: environment.unwrap_or_else(|| "dev".to_owned()),
+            config,
+            product: product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
+            environment: environment.unwrap_or_else(|| Config::ENVIRONMENT_DEFAULT.to_owned()),
         })
     }
 
-    /// Finds what keeps the brokers of these tags from being connected.
-    pub(super) fn check(&self, _tags: &[(&str, &str)]) -> Vec<Finding> {
-        Vec::new()
+    /// Finds what keeps the brokers of these tags, each named by one of its events, from being connected.
+    pub(super) fn check(&self, tags: &[(&str, &str)]) -> Vec<Finding> {
+        let Some(config) = &self.config else { return Vec::new() };
+        // Once for all brokers, when none has the environment.
+        if !config.environments().is_empty()
+            && !config.environments().contains(self.environment.as_str())
+            && let Err(problems) = config.resolve(&self.environment)
+        {
+            return problems.into_findings();
+        }
+        let mut findings = Vec::new();
+        for (tag, event) in tags.iter().filter(|(tag, _)| self.given(tag).is_none()) {
+            match config.provider(tag, &self.environment) {
+                Ok(_) => {}
+                Err(problems) => findings.extend(problems.into_findings().into_iter().map(|mut finding| {
+                    if finding.code != ErrorCode::ConfigInvalid {
+                        finding.message.push_str(&format!("; the program has the topic `{event}`"));
+                    }
+                    finding
+                })),
+            }
+        }
+        findings
+    }
+
+    /// The provider that was given in code for a broker.
+    fn given(&self, tag: &str) -> Option<&AnyProvider> {
+        let by_tag = self.settings.providers.iter().find(|(known, _)| known == tag).map(|(_, provider)| provider);
+        by_tag.or(self.settings.every_broker.as_ref())
     }
 
     /// Connects to the brokers of these tags.
     pub(super) async fn connect(self, tags: &[(&str, &str)]) -> Result<Connected, BrokerError> {
-        let mut connected = Connected {
+        let mut providers: Vec<(String, AnyProvider)> = Vec::new();
+        let mut opened: Vec<(ProviderConfig, AnyProvider)> = Vec::new();
+        let configured: Vec<String> =
+            self.config.iter().flat_map(|config| config.events()).map(|event| event.broker().to_owned()).collect();
+        let tags = tags.iter().map(|(tag, _)| *tag).chain(configured.iter().map(String::as_str));
+        for tag in tags {
+            if providers.iter().any(|(known, _)| known == tag) {
+                continue;
+            }
+            if let Some(provider) = self.given(tag) {
+                providers.push((tag.to_owned(), Arc::clone(provider)));
+                continue;
+            }
+            let config = match &self.config {
+                Some(config) => match config.provider(tag, &self.environment) {
+                    Ok(config) => config.clone(),
+                    // A broker that only the configuration names need not be in every environment.
+                    Err(_) => continue,
+                },
+                None => ProviderConfig::Embedded(ductape_providers::config::EmbeddedConfig::default()),
+            };
+            // Brokers that are the same embedded one share it.
+            let known = opened.iter().find(|(other, _)| is_same_embedded(other, &config));
+            let provider = match known {
+                Some((_, provider)) => Arc::clone(provider),
+                None => {
+                    let provider = open(&config, self.settings.in_process).await.map_err(|error| {
+                        let text = format!("broker `{tag}` ({} at {})", config.provider(), config.address());
+                        BrokerError::from_provider(ErrorCode::ConnectionFailed, format!("can't connect to {text}"), error)
+                            .with("environment", &self.environment)
+                    })?;
+                    opened.push((config, Arc::clone(&provider)));
+                    provider
+                }
+            };
+            providers.push((tag.to_owned(), provider));
+        }
+        Ok(Connected {
             product: self.product,
             environment: self.environment,
             in_process: self.settings.in_process,
-            providers: self.settings.providers,
-        };
-        for (tag, _) in tags {
-            if connected.provider(tag).is_none() {
-                let provider = self
-                    .settings
-                    .every_broker
-                    .clone()
-                    .ok_or_else(|| BrokerError::new(ErrorCode::BrokerNotFound, "x"))?;
-                connected.providers.push(((*tag).to_owned(), provider));
-            }
-        }
-        Ok(connected)
+            config: self.config,
+            providers,
+        })
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn read_config(source: ConfigSource) -> Result<Option<Config>, ConfigProblems> {
+    let file = match source {
+        ConfigSource::None => return Ok(None),
+        ConfigSource::Text(text) => return Config::parse(&text, FILE_DEFAULT, &variable).map(Some),
+        ConfigSource::File(file) => file,
+        ConfigSource::Environment => match variable("DUCTAPE_CONFIG") {
+            Some(file) => file.into(),
+            None if PathBuf::from(FILE_DEFAULT).exists() => FILE_DEFAULT.into(),
+            None => return Ok(None),
+        },
+    };
+    Config::load(file).map(Some)
+}
+
+fn is_same_embedded(one: &ProviderConfig, other: &ProviderConfig) -> bool {
+    match (one, other) {
+        (ProviderConfig::Embedded(one), ProviderConfig::Embedded(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Connects, or makes the broker in memory that can do the same.
+async fn open(config: &ProviderConfig, in_process: bool) -> ductape_providers::Result<AnyProvider> {
+    if !in_process {
+        return config.connect().await;
+    }
+    #[cfg(feature = "embedded")]
+    {
+        let capability = config.capability()?;
+        Ok(Arc::new(ductape_providers::embedded::Memory::emulating(capability)))
+    }
+    #[cfg(not(feature = "embedded"))]
+    Err(ProviderError::new(
+        ErrorKind::Unsupported,
+        "the in-process test mode needs the feature `embedded`; enable it for your tests",
+    ))
 }
 
 /// The brokers of the environment, connected.
@@ -84,26 +194,24 @@ pub(super) struct Connected {
     pub(super) product: String,
     pub(super) environment: String,
     pub(super) in_process: bool,
+    config: Option<Config>,
     providers: Vec<(String, AnyProvider)>,
 }
 
 impl Connected {
     /// The provider that carries the topics of this broker.
     pub(super) fn provider(&self, tag: &str) -> Option<&AnyProvider> {
-        self.providers
-            .iter()
-            .find(|(known, _)| known == tag)
-            .map(|(_, provider)| provider)
+        self.providers.iter().find(|(known, _)| known == tag).map(|(_, provider)| provider)
     }
 
     /// The name that the configuration gives a topic on its broker.
-    pub(super) fn physical_name(&self, _event: &EventName) -> Option<String> {
-        None
+    pub(super) fn physical_name(&self, event: &EventName) -> Option<String> {
+        self.config.as_ref()?.physical_name(event).map(str::to_owned)
     }
 
     /// The events that the configuration names.
     pub(super) fn configured_events(&self) -> Vec<EventName> {
-        Vec::new()
+        self.config.iter().flat_map(Config::events).collect()
     }
 
     /// The providers, each once.

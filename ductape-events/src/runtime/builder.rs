@@ -187,7 +187,7 @@ impl DuctapeBuilder {
     /// group), `UNSUPPORTED`. Else `CONNECTION_FAILED`.
     pub async fn build(mut self) -> Result<Ductape, BrokerError> {
         self.gather();
-        let brokers = Brokers::read(self.settings)?;
+        let brokers = Brokers::read(self.settings).await?;
         let program = Program {
             topics: &self.topics,
             consumers: &self.consumers,
