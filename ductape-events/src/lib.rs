@@ -49,6 +49,7 @@ mod stats;
 mod topic;
 mod wiring;
 
+pub mod config;
 pub mod consumer;
 pub mod prelude;
 

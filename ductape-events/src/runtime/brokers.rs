@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ductape_providers::config::ProviderConfig;
+use ductape_providers::{AnyProvider, EventName};
 #[cfg(not(feature = "embedded"))]
 use ductape_providers::{Error as ProviderError, ErrorKind};
-use ductape_providers::{AnyProvider, EventName};
 
 use crate::config::{Config, ConfigProblems};
 use crate::error::{BrokerError, ErrorCode, Finding};
@@ -53,7 +53,8 @@ impl Brokers {
         let source = std::mem::take(&mut settings.config);
         let read = tokio::task::spawn_blocking(move || read_config(source)).await;
         let config = read.map_err(|error| {
-            BrokerError::new(ErrorCode::ConfigInvalid, "reading the configuration ended early").with_source(error)
+            BrokerError::new(ErrorCode::ConfigInvalid, "reading the configuration ended early")
+                .with_source(error)
         })??;
         let product = settings.product.clone().or_else(|| variable("DUCTAPE_PRODUCT"));
         let product = product.or_else(|| Some(config.as_ref()?.product()?.to_owned()));
@@ -69,7 +70,9 @@ impl Brokers {
 
     /// Finds what keeps the brokers of these tags, each named by one of its events, from being connected.
     pub(super) fn check(&self, tags: &[(&str, &str)]) -> Vec<Finding> {
-        let Some(config) = &self.config else { return Vec::new() };
+        let Some(config) = &self.config else {
+            return Vec::new();
+        };
         // Once for all brokers, when none has the environment.
         if !config.environments().is_empty()
             && !config.environments().contains(self.environment.as_str())
@@ -83,7 +86,9 @@ impl Brokers {
                 Ok(_) => {}
                 Err(problems) => findings.extend(problems.into_findings().into_iter().map(|mut finding| {
                     if finding.code != ErrorCode::ConfigInvalid {
-                        finding.message.push_str(&format!("; the program has the topic `{event}`"));
+                        finding
+                            .message
+                            .push_str(&format!("; the program has the topic `{event}`"));
                     }
                     finding
                 })),
@@ -94,7 +99,12 @@ impl Brokers {
 
     /// The provider that was given in code for a broker.
     fn given(&self, tag: &str) -> Option<&AnyProvider> {
-        let by_tag = self.settings.providers.iter().find(|(known, _)| known == tag).map(|(_, provider)| provider);
+        let by_tag = self
+            .settings
+            .providers
+            .iter()
+            .find(|(known, _)| known == tag)
+            .map(|(_, provider)| provider);
         by_tag.or(self.settings.every_broker.as_ref())
     }
 
@@ -102,9 +112,16 @@ impl Brokers {
     pub(super) async fn connect(self, tags: &[(&str, &str)]) -> Result<Connected, BrokerError> {
         let mut providers: Vec<(String, AnyProvider)> = Vec::new();
         let mut opened: Vec<(ProviderConfig, AnyProvider)> = Vec::new();
-        let configured: Vec<String> =
-            self.config.iter().flat_map(|config| config.events()).map(|event| event.broker().to_owned()).collect();
-        let tags = tags.iter().map(|(tag, _)| *tag).chain(configured.iter().map(String::as_str));
+        let configured: Vec<String> = self
+            .config
+            .iter()
+            .flat_map(|config| config.events())
+            .map(|event| event.broker().to_owned())
+            .collect();
+        let tags = tags
+            .iter()
+            .map(|(tag, _)| *tag)
+            .chain(configured.iter().map(String::as_str));
         for tag in tags {
             if providers.iter().any(|(known, _)| known == tag) {
                 continue;
@@ -128,8 +145,12 @@ impl Brokers {
                 None => {
                     let provider = open(&config, self.settings.in_process).await.map_err(|error| {
                         let text = format!("broker `{tag}` ({} at {})", config.provider(), config.address());
-                        BrokerError::from_provider(ErrorCode::ConnectionFailed, format!("can't connect to {text}"), error)
-                            .with("environment", &self.environment)
+                        BrokerError::from_provider(
+                            ErrorCode::ConnectionFailed,
+                            format!("can't connect to {text}"),
+                            error,
+                        )
+                        .with("environment", &self.environment)
                     })?;
                     opened.push((config, Arc::clone(&provider)));
                     provider
@@ -180,7 +201,9 @@ async fn open(config: &ProviderConfig, in_process: bool) -> ductape_providers::R
     #[cfg(feature = "embedded")]
     {
         let capability = config.capability()?;
-        Ok(Arc::new(ductape_providers::embedded::Memory::emulating(capability)))
+        Ok(Arc::new(ductape_providers::embedded::Memory::emulating(
+            capability,
+        )))
     }
     #[cfg(not(feature = "embedded"))]
     Err(ProviderError::new(
@@ -201,7 +224,10 @@ pub(super) struct Connected {
 impl Connected {
     /// The provider that carries the topics of this broker.
     pub(super) fn provider(&self, tag: &str) -> Option<&AnyProvider> {
-        self.providers.iter().find(|(known, _)| known == tag).map(|(_, provider)| provider)
+        self.providers
+            .iter()
+            .find(|(known, _)| known == tag)
+            .map(|(_, provider)| provider)
     }
 
     /// The name that the configuration gives a topic on its broker.

@@ -54,7 +54,7 @@ impl Durable {
     pub(super) async fn open(config: DurableConfig) -> Result<Self> {
         let file = config.path.display().to_string();
         let queue = Arc::new(Queue::new(file.clone()));
-        let capability = capability(&config);
+        let capability = config.capability();
         let synchronous = config.synchronous;
         let (to, from) = oneshot::channel();
         let thread_queue = Arc::clone(&queue);
@@ -163,28 +163,31 @@ pub(super) fn too_late(what: &str) -> Error {
     )
 }
 
-fn capability(config: &DurableConfig) -> Capability {
-    let mut capability = Capability::least(config.payload_bytes_max);
-    // One member receives the topic in order; between members only a key's order is kept.
-    capability.order = Order::PerKey;
-    capability.requeue = Requeue::Delayed {
-        max: DELAY_MAX,
-        holds_key: true,
-    };
-    capability.groups = true;
-    capability.ephemeral_groups = true;
-    capability.route_to_group = true;
-    capability.start_earliest = true;
-    capability.seek = true;
-    capability.delivery_count = true;
-    capability.once = true;
-    capability.persistent = true;
-    capability.backlog = true;
-    capability.publish_delay_max = Some(DELAY_MAX);
-    capability.lease = true;
-    capability.publish_batch_max = NonZeroUsize::new(PUBLISH_MAX).unwrap_or(NonZeroUsize::MIN);
-    capability.receive_batch_max = NonZeroUsize::new(BATCH_MAX).unwrap_or(NonZeroUsize::MIN);
-    capability
+impl DurableConfig {
+    /// What the store that [`open`](Self::open) gives can do.
+    pub fn capability(&self) -> Capability {
+        let mut capability = Capability::least(self.payload_bytes_max);
+        // One member receives the topic in order; between members only a key's order is kept.
+        capability.order = Order::PerKey;
+        capability.requeue = Requeue::Delayed {
+            max: DELAY_MAX,
+            holds_key: true,
+        };
+        capability.groups = true;
+        capability.ephemeral_groups = true;
+        capability.route_to_group = true;
+        capability.start_earliest = true;
+        capability.seek = true;
+        capability.delivery_count = true;
+        capability.once = true;
+        capability.persistent = true;
+        capability.backlog = true;
+        capability.publish_delay_max = Some(DELAY_MAX);
+        capability.lease = true;
+        capability.publish_batch_max = NonZeroUsize::new(PUBLISH_MAX).unwrap_or(NonZeroUsize::MIN);
+        capability.receive_batch_max = NonZeroUsize::new(BATCH_MAX).unwrap_or(NonZeroUsize::MIN);
+        capability
+    }
 }
 
 impl Provider for Durable {
