@@ -5,16 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ductape_providers::capability::{Capability, Order};
+use ductape_providers::capability::Order;
 use ductape_providers::spec::Start;
 use ductape_providers::{GroupName, GroupSpec, MessageId, TopicName};
 
 use super::brokers::Connected;
-use super::consumer_run::{Call, ConsumerRun, FirstFailures, JsonHandler, Limits};
+use super::consumer_run::{Call, ConsumerRun, FirstFailures, Limits};
 use super::ductape::Ductape;
 use crate::backoff::RetryPolicy;
 use crate::consumer::delivery::Scope;
-use crate::consumer::{ConsumerDescriptor, ConsumerOptions, Handler, Requirements, RetryOptions, States};
+use crate::consumer::{ConsumerDescriptor, ConsumerOptions, Requirements, States};
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode, Finding};
 use crate::stats::{Counters, Observer};
@@ -148,27 +148,25 @@ pub(super) fn typed_consumer(
         .wiring()
         .route(topic.event, topic.version)
         .map_err(found)?;
-    let mut group = group_spec(descriptor, &route.capability).map_err(|error| vec![error])?;
+    let mut group = group_spec(descriptor).map_err(|error| vec![error])?;
     group.lease = parts.lease;
     let who = format!("consumer `{}` ({})", descriptor.name, descriptor.location);
     let findings = check_capability(&who, &group, topic.key.is_some(), route);
     if !findings.is_empty() {
         return Err(findings);
     }
-    let batches = matches!(descriptor.handler, Handler::Batch(_));
     let call = Call::Typed(descriptor.handler);
     Ok(consumer_run(
         descriptor.name,
         route,
         group,
         &descriptor.options,
-        batches,
         call,
         parts,
     ))
 }
 
-fn group_spec(descriptor: &ConsumerDescriptor, capability: &Capability) -> Result<GroupSpec, Finding> {
+fn group_spec(descriptor: &ConsumerDescriptor) -> Result<GroupSpec, Finding> {
     let options = &descriptor.options;
     let name = options.group.unwrap_or(descriptor.name);
     let name = if options.broadcast {
@@ -189,8 +187,6 @@ fn group_spec(descriptor: &ConsumerDescriptor, capability: &Capability) -> Resul
     group.ephemeral = options.broadcast;
     group.once = options.once;
     group.start = options.start.unwrap_or_default();
-    // Where the broker keeps no order there is nothing to be strict about, unless it was asked for.
-    let _ = capability;
     group.ordering = options.ordering.unwrap_or_default();
     Ok(group)
 }
@@ -248,7 +244,6 @@ fn consumer_run(
     route: &TopicRoute,
     group: GroupSpec,
     options: &ConsumerOptions,
-    batches: bool,
     call: Call,
     parts: &Parts,
 ) -> ConsumerRun {
@@ -257,6 +252,7 @@ fn consumer_run(
         context: parts.context.clone(),
         states: Arc::clone(&parts.states),
     };
+    let batches = call.takes_batches();
     ConsumerRun {
         name: name.to_owned(),
         topic: route.topic.clone(),
@@ -276,32 +272,42 @@ fn consumer_run(
     }
 }
 
-/// A consumer that knows its topic by name alone.
+/// A consumer that is known only at run time.
+pub(super) struct RunTimeConsumer {
+    pub(super) name: String,
+    pub(super) event: String,
+    pub(super) group: GroupSpec,
+    pub(super) options: ConsumerOptions,
+    pub(super) hold_max: Option<Duration>,
+    pub(super) call: Call,
+}
+
+impl RunTimeConsumer {
+    /// The consumer, ready to run.
+    pub(super) fn into_run(self, parts: &Parts) -> Result<ConsumerRun, BrokerError> {
+        let route = parts.context.wiring().route_by_name(&self.event)?;
+        let who = format!("the consumer of `{}`", self.event);
+        let keyed = route.descriptor.is_some_and(|topic| topic.key.is_some());
+        let findings = check_capability(&who, &self.group, keyed, route);
+        if !findings.is_empty() {
+            return Err(BrokerError::from_findings(findings));
+        }
+        let mut run = consumer_run(&self.name, route, self.group, &self.options, self.call, parts);
+        run.limits.hold_max = self.hold_max.unwrap_or(run.limits.hold_max);
+        Ok(run)
+    }
+}
+
+/// The consumer of [`Ductape::consume`].
 pub(super) fn untyped_consumer(
     ductape: &Ductape,
     event: &str,
     group: &str,
-    call: JsonHandler,
+    call: Call,
 ) -> Result<ConsumerRun, BrokerError> {
-    let route = ductape.context.wiring().route_by_name(event)?;
     let name: GroupName = group.parse().map_err(|error: ductape_schema::NameError| {
         BrokerError::new(ErrorCode::SubscribeFailed, error.to_string()).with("event", event)
     })?;
-    if ductape
-        .consumers()
-        .iter()
-        .any(|run| run.topic == route.topic && run.group.name == name)
-    {
-        let text = format!("group `{group}` of `{event}` has a consumer in this program; name another group");
-        return Err(BrokerError::new(ErrorCode::AlreadyExists, text));
-    }
-    let mut group = GroupSpec::new(name);
-    group.lease = ductape.lease;
-    let keyed = route.descriptor.is_some_and(|topic| topic.key.is_some());
-    let findings = check_capability(&format!("the consumer of `{event}`"), &group, keyed, route);
-    if !findings.is_empty() {
-        return Err(BrokerError::from_findings(findings));
-    }
     let parts = Parts {
         context: ductape.context.clone(),
         states: Arc::default(),
@@ -309,18 +315,15 @@ pub(super) fn untyped_consumer(
         publish_timeout: ductape.context.wiring().publish_timeout,
         lease: ductape.lease,
     };
-    let options = ConsumerOptions {
-        retry: RetryOptions::DEFAULT,
-        ..ConsumerOptions::DEFAULT
-    };
-    let name = format!("{event} in {}", group.name);
-    Ok(consumer_run(
-        &name,
-        route,
+    let mut group = GroupSpec::new(name);
+    group.lease = parts.lease;
+    let consumer = RunTimeConsumer {
+        name: format!("{event} in {}", group.name),
+        event: event.to_owned(),
         group,
-        &options,
-        false,
-        Call::Json(call),
-        &parts,
-    ))
+        options: ConsumerOptions::DEFAULT,
+        hold_max: None,
+        call,
+    };
+    consumer.into_run(&parts)
 }

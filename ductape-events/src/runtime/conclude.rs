@@ -6,21 +6,17 @@ use std::time::Duration;
 
 use ductape_providers::capability::Requeue;
 use ductape_providers::provider::PublishSlot;
-use ductape_providers::{Headers, Outgoing, Route, Settlement};
+use ductape_providers::{Capability, Headers, Outgoing, Route, Settlement};
 
-use super::lanes::Job;
+use super::job::Job;
 use super::session::Session;
+use crate::backoff::Growing;
 use crate::clock;
 use crate::consumer::{Failure, Verdict};
 use crate::delivery::dead_letter;
 use crate::envelope::header;
 use crate::produce::publish_until;
 use crate::stats::{AttemptReport, AttemptResult, Counters};
-
-/// A wait up to this long is held in the process where the broker can't hold it; a longer one goes to the broker as a copy.
-const HOLD_MAX: Duration = Duration::from_secs(5);
-/// How long a message whose dead letter the broker refuses waits before it is tried again.
-const REFUSED_WAIT: Duration = Duration::from_secs(30);
 
 /// How a message is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +52,6 @@ impl Session {
         }
     }
 
-    /// The verdict of a handler that took too long.
-    pub(super) fn timed_out(&self) -> Verdict {
-        let reason = format!(
-            "the handler took longer than its timeout of {:?}",
-            self.consumer.timeout
-        );
-        Verdict::Retry(
-            None,
-            Failure {
-                reason,
-                error_type: "timeout",
-            },
-        )
-    }
-
     fn report(&self, job: &Job, result: AttemptResult<'_>, elapsed: Duration) {
         self.consumer.report(&AttemptReport {
             event: self.consumer.topic.event().as_str(),
@@ -93,9 +74,7 @@ impl Session {
         if jobs.is_empty() {
             return;
         }
-        for job in &jobs {
-            self.lanes.let_go(job);
-        }
+        self.lanes.let_go(&jobs);
         self.settles.extend(
             jobs.into_iter().map(|job| (job.receipt, Settlement::Requeue)),
             None,
@@ -133,24 +112,18 @@ impl Session {
     }
 
     fn plan(&self, job: &Job, wait: Duration) -> Plan {
-        let capability = &self.consumer.capability;
         let strict = self.consumer.is_strict() && job.message.key.is_some();
-        if let Requeue::Delayed { max, holds_key } = capability.requeue
-            // A broker that does not count would lose the number of the attempt.
-            && capability.delivery_count
-            && job.message.delivery_count.is_some_and(|count| count.get() == job.attempt)
-            && wait <= max
-            && (!strict || holds_key)
-        {
-            return Plan::Broker;
-        }
-        let can_copy =
-            capability.route_to_group && capability.publish_delay_max.is_some_and(|max| wait <= max);
-        if strict || wait <= HOLD_MAX || !can_copy {
-            Plan::Hold
-        } else {
-            Plan::Copy
-        }
+        let counted = job
+            .message
+            .delivery_count
+            .is_some_and(|count| count.get() == job.attempt);
+        plan(
+            &self.consumer.capability,
+            strict,
+            counted,
+            wait,
+            self.consumer.limits.hold_max,
+        )
     }
 
     fn requeue(&self, job: Job, wait: Duration) {
@@ -168,10 +141,7 @@ impl Session {
         };
         // What waits behind it in this process goes back with it, or it would overtake.
         let followers = self.lanes.give_back_key(&key, &job.message.id);
-        self.lanes.let_go(&job);
-        for follower in &followers {
-            self.lanes.let_go(follower);
-        }
+        self.lanes.let_go(std::iter::once(&job).chain(&followers));
         let first = (job.receipt, Settlement::RequeueAfter(wait));
         let rest = followers
             .into_iter()
@@ -179,19 +149,31 @@ impl Session {
         self.settles.extend(std::iter::once(first).chain(rest), Some(key));
     }
 
+    /// Keeps a job in hand until its time has come; its lease is extended meanwhile. Given back when the subscription
+    /// ends first.
     fn hold(self: &Arc<Self>, mut job: Job, wait: Duration) {
         job.attempt += 1;
+        self.let_pass(&mut job);
         let session = Arc::clone(self);
         tokio::spawn(async move {
-            let mut stop = session.stop.clone();
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = stop.wait_for(|stopped| *stopped) => {}
-            }
+            session.stopped_within(wait).await;
             if let Some(job) = session.lanes.resume(job) {
                 session.give_back(vec![job]);
             }
         });
+    }
+
+    /// Lets later messages of a key pass one that waits, where that is allowed.
+    fn let_pass(&self, job: &mut Job) {
+        if !self.consumer.is_strict() {
+            self.lanes.let_pass(job);
+        }
+    }
+
+    async fn stopped_within(&self, wait: Duration) -> bool {
+        let mut stop = self.stop.clone();
+        let stopped = stop.wait_for(|stopped| *stopped);
+        tokio::time::timeout(wait, stopped).await.is_ok()
     }
 
     async fn send_copy(self: &Arc<Self>, job: Job, wait: Duration) {
@@ -224,13 +206,33 @@ impl Session {
             first_failed_at: job.first_failed_at,
         };
         letter.headers = dead_letter::headers(&letter.headers, &facts);
-        if !self.publish_surely(letter).await {
-            // The message is still the broker's: it comes back, and is never dropped.
-            self.hold(job, REFUSED_WAIT);
+        if self.publish_surely(letter.clone()).await {
+            self.buried(job, &failure, elapsed);
             return;
         }
+        // The message is still the broker's: it is tried again until its dead letter is taken, and is never dropped. The
+        // worker is not kept from others meanwhile.
+        self.let_pass(&mut job);
+        let session = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut wait = Growing::new(Duration::from_millis(500), Duration::from_secs(30));
+            loop {
+                if session.stopped_within(wait.next()).await {
+                    session.give_back(vec![job]);
+                    return;
+                }
+                if session.publish_surely(letter.clone()).await {
+                    break;
+                }
+            }
+            session.buried(job, &failure, elapsed);
+        });
+    }
+
+    /// Concludes a message whose dead letter is confirmed.
+    fn buried(&self, job: Job, failure: &Failure, elapsed: Duration) {
         Counters::add(&self.consumer.counters.dead_lettered, 1);
-        self.report(&job, AttemptResult::DeadLettered(&failure), elapsed);
+        self.report(&job, AttemptResult::DeadLettered(failure), elapsed);
         tracing::warn!(
             consumer = self.consumer.name, id = %job.message.id, attempts = job.attempt, reason = ?failure.reason,
             "a message became a dead letter"
@@ -267,6 +269,25 @@ impl Session {
     }
 }
 
+/// How a message is tried again after `wait`. `strict` says that later messages of its key must wait for it, `counted` that
+/// the broker's count is the number of the attempt: it would be lost otherwise.
+fn plan(capability: &Capability, strict: bool, counted: bool, wait: Duration, hold_max: Duration) -> Plan {
+    if let Requeue::Delayed { max, holds_key } = capability.requeue
+        && capability.delivery_count
+        && counted
+        && wait <= max
+        && (!strict || holds_key)
+    {
+        return Plan::Broker;
+    }
+    let can_copy = capability.route_to_group && capability.publish_delay_max.is_some_and(|max| wait <= max);
+    if strict || wait <= hold_max || !can_copy {
+        Plan::Hold
+    } else {
+        Plan::Copy
+    }
+}
+
 /// A number from 0 to 255 by chance.
 fn chance() -> u8 {
     RandomState::new().build_hasher().finish().to_le_bytes()[0]
@@ -284,4 +305,81 @@ pub(super) fn earlier(headers: &Headers) -> (u32, Option<u64>) {
             .get(header::FIRST_FAILED_AT)
             .and_then(|text| text.parse().ok()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ductape_providers::Capability;
+    use ductape_providers::capability::Requeue;
+
+    use super::{Plan, chance, plan};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn broker(holds_key: bool) -> Capability {
+        let mut capability = Capability::least(1024);
+        capability.requeue = Requeue::Delayed { max: HOUR, holds_key };
+        capability.delivery_count = true;
+        capability
+    }
+
+    fn weak(route_to_group: bool, publish_delay_max: Option<Duration>) -> Capability {
+        let mut capability = Capability::least(1024);
+        capability.route_to_group = route_to_group;
+        capability.publish_delay_max = publish_delay_max;
+        capability
+    }
+
+    fn of(capability: Capability, strict: bool, counted: bool, wait: Duration) -> Plan {
+        plan(&capability, strict, counted, wait, 5 * SECOND)
+    }
+
+    #[test]
+    fn a_broker_that_can_hold_a_message_does() {
+        assert_eq!(of(broker(true), true, true, MINUTE), Plan::Broker);
+        assert_eq!(of(broker(false), false, true, SECOND), Plan::Broker);
+    }
+
+    #[test]
+    fn a_broker_that_would_break_a_promise_is_not_asked() {
+        assert_eq!(
+            of(broker(false), true, true, SECOND),
+            Plan::Hold,
+            "the key would pass"
+        );
+        assert_eq!(
+            of(broker(true), true, false, SECOND),
+            Plan::Hold,
+            "the count would be lost"
+        );
+        assert_eq!(
+            of(broker(true), false, true, 2 * HOUR),
+            Plan::Hold,
+            "longer than it can"
+        );
+        let mut uncounted = broker(true);
+        uncounted.delivery_count = false;
+        assert_eq!(of(uncounted, false, true, SECOND), Plan::Hold);
+    }
+
+    #[test]
+    fn a_long_wait_goes_as_a_copy_where_order_allows_it() {
+        let can = weak(true, Some(HOUR));
+        assert_eq!(of(can, false, false, MINUTE), Plan::Copy);
+        assert_eq!(of(can, false, false, 5 * SECOND), Plan::Hold, "short");
+        assert_eq!(of(can, true, false, MINUTE), Plan::Hold, "its key would pass");
+        assert_eq!(of(can, false, false, 2 * HOUR), Plan::Hold, "longer than it can");
+        assert_eq!(of(weak(false, Some(HOUR)), false, false, MINUTE), Plan::Hold);
+        assert_eq!(of(weak(true, None), false, false, MINUTE), Plan::Hold);
+    }
+
+    #[test]
+    fn chance_differs() {
+        let first = chance();
+        assert!((0..100).any(|_| chance() != first));
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,21 +12,32 @@ use ductape_providers::{
     AnyProvider, Capability, GroupSpec, MessageId, SubscriptionSpec, TopicName, TopicSpec,
 };
 use futures_util::future::BoxFuture;
-use serde_json::Value;
 
 use crate::backoff::RetryPolicy;
 use crate::consumer::delivery::Scope;
-use crate::consumer::{ConsumerOptions, Handler, Verdict};
+use crate::consumer::{BatchDelivery, ConsumerOptions, Delivery, Handler, Verdict};
 use crate::stats::{AttemptReport, Counters, Observer};
 
-/// What an untyped consumer is called with.
-pub(crate) type JsonHandler = Arc<dyn Fn(Value) -> BoxFuture<'static, Verdict> + Send + Sync>;
+/// A function that is known only at run time.
+pub(crate) type SingleHandler = Arc<dyn for<'a> Fn(&'a Delivery) -> BoxFuture<'a, Verdict> + Send + Sync>;
+
+/// The same, for batches.
+pub(crate) type BatchHandler =
+    Arc<dyn for<'a> Fn(&'a BatchDelivery) -> BoxFuture<'a, Vec<Verdict>> + Send + Sync>;
 
 /// How a consumer's function is called.
 #[derive(Clone)]
 pub(crate) enum Call {
     Typed(Handler),
-    Json(JsonHandler),
+    Single(SingleHandler),
+    #[cfg_attr(not(feature = "conformance"), expect(dead_code))]
+    Batch(BatchHandler),
+}
+
+impl Call {
+    pub(crate) fn takes_batches(&self) -> bool {
+        matches!(self, Self::Typed(Handler::Batch(_)) | Self::Batch(_))
+    }
 }
 
 /// A consumer of a running program.
@@ -54,12 +66,16 @@ pub(crate) struct Limits {
     pub(crate) prefetch: NonZeroUsize,
     /// The most events in a batch; 1 for handlers that take one.
     pub(crate) batch: usize,
+    /// A wait up to this long is held in the process where the broker can't hold it; a longer one goes to the broker as
+    /// a copy, so that it outlives the process.
+    pub(crate) hold_max: Duration,
 }
 
 impl Limits {
     const CONCURRENCY_DEFAULT: usize = 16;
     const BATCH_DEFAULT: usize = 100;
     const PREFETCH_MIN: usize = 64;
+    const HOLD_MAX: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(options: &ConsumerOptions, batches: bool) -> Self {
         let batch = if batches {
@@ -82,6 +98,7 @@ impl Limits {
             concurrency: concurrency.max(1),
             prefetch: NonZeroUsize::new(prefetch).unwrap_or(NonZeroUsize::MIN),
             batch: batch.max(1),
+            hold_max: Self::HOLD_MAX,
         }
     }
 }
@@ -107,7 +124,11 @@ impl ConsumerRun {
 
     pub(super) fn report(&self, report: &AttemptReport<'_>) {
         for observer in &*self.observers {
-            observer.attempted(report);
+            // An observer that panics must not take the message along.
+            let watched = std::panic::catch_unwind(AssertUnwindSafe(|| observer.attempted(report)));
+            if watched.is_err() {
+                tracing::error!(consumer = self.name, "an observer of attempts panicked");
+            }
         }
     }
 }
@@ -131,9 +152,11 @@ impl FirstFailures {
 
     pub(super) fn note(&self, id: &MessageId, millis: u64) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < Self::MAX {
-            known.insert(id.clone(), millis);
+        if known.len() >= Self::MAX {
+            // Mostly of messages that another process went on with.
+            known.clear();
         }
+        known.insert(id.clone(), millis);
     }
 
     pub(super) fn take(&self, id: &MessageId) -> Option<u64> {

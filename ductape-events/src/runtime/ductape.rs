@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::builder::DuctapeBuilder;
 use super::check::untyped_consumer;
-use super::consumer_run::ConsumerRun;
+use super::consumer_run::{Call, ConsumerRun, SingleHandler};
 use super::session::{Stop, consume, subscribe};
 use crate::clock;
 use crate::consumer::{HandlerError, Verdict};
@@ -73,6 +73,14 @@ impl Tasks {
         }
     }
 
+    fn check_open(&self) -> Result<(), BrokerError> {
+        if *self.stop.borrow() {
+            let text = "the program was shut down; build it again to go on";
+            return Err(BrokerError::new(ErrorCode::ShuttingDown, text));
+        }
+        Ok(())
+    }
+
     fn stop_signal(&self) -> Stop {
         Stop {
             stopped: self.stop.subscribe(),
@@ -106,9 +114,11 @@ impl Ductape {
     ///
     /// # Errors
     ///
-    /// `SUBSCRIBE_FAILED` when a consumer can't join its group; then none is left running.
+    /// `SUBSCRIBE_FAILED` when a consumer can't join its group; then none is left running. `SHUTTING_DOWN` after
+    /// [`shutdown`](Self::shutdown).
     pub async fn start(&self) -> Result<(), BrokerError> {
         let mut tasks = self.tasks.lock().await;
+        tasks.check_open()?;
         if std::mem::replace(&mut tasks.started, true) {
             return Ok(());
         }
@@ -184,23 +194,40 @@ impl Ductape {
         F: Fn(Value) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
     {
-        let call = Arc::new(move |value: Value| {
-            let answer = handler(value);
-            async move { answer.await.map_or_else(Verdict::from, |()| Verdict::Done) }.boxed()
+        let handler = Arc::new(handler);
+        let call: SingleHandler = Arc::new(move |delivery| {
+            let handler = Arc::clone(&handler);
+            async move {
+                match delivery.event() {
+                    Ok(value) => handler(value)
+                        .await
+                        .map_or_else(Verdict::from, |()| Verdict::Done),
+                    Err(verdict) => verdict,
+                }
+            }
+            .boxed()
         });
-        let consumer = Arc::new(untyped_consumer(self, event, group, call)?);
+        let consumer = Arc::new(untyped_consumer(self, event, group, Call::Single(call))?);
+        // Held to the end, so that two calls for one group don't both find it free.
+        let mut tasks = self.tasks.lock().await;
+        tasks.check_open()?;
+        let taken =
+            |run: &Arc<ConsumerRun>| run.topic == consumer.topic && run.group.name == consumer.group.name;
+        if self.consumers().iter().any(taken) {
+            let text =
+                format!("group `{group}` of `{event}` has a consumer in this program; name another group");
+            return Err(BrokerError::new(ErrorCode::AlreadyExists, text));
+        }
         consumer
             .provider
             .declare_dyn(&consumer.topic_spec())
             .await
             .map_err(|error| subscribe_failed(&consumer, error))?;
-        let mut tasks = self.tasks.lock().await;
-        self.consumers().push(Arc::clone(&consumer));
         if tasks.started {
-            start_one(&mut tasks, consumer).await
-        } else {
-            Ok(())
+            start_one(&mut tasks, Arc::clone(&consumer)).await?;
         }
+        self.consumers().push(consumer);
+        Ok(())
     }
 
     /// What each consumer did since the program started.

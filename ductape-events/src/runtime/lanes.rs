@@ -2,78 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use ductape_providers::{Incoming, MessageId, Receipt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::consumer::Delivery;
-use crate::consumer::delivery::Scope;
-
-/// A delivery on its way through the runtime.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) message: Incoming,
-    pub(super) receipt: Receipt,
-    pub(super) attempt: u32,
-    /// In milliseconds since 1970.
-    pub(super) first_failed_at: Option<u64>,
-    /// Where its receipt stands among those whose lease is extended.
-    held: usize,
-}
-
-/// What is left of a job while its message is with the handler.
-#[derive(Debug)]
-pub(super) struct JobRest {
-    receipt: Receipt,
-    first_failed_at: Option<u64>,
-    held: usize,
-}
-
-impl Job {
-    /// Lends the message to the handler.
-    pub(super) fn split(self, scope: &Arc<Scope>) -> (Delivery, JobRest) {
-        let Self {
-            message,
-            receipt,
-            attempt,
-            first_failed_at,
-            held,
-        } = self;
-        (
-            Delivery {
-                message,
-                attempt,
-                scope: Arc::clone(scope),
-            },
-            JobRest {
-                receipt,
-                first_failed_at,
-                held,
-            },
-        )
-    }
-}
-
-impl JobRest {
-    /// The job again.
-    pub(super) fn join(self, delivery: Delivery) -> Job {
-        let Self {
-            receipt,
-            first_failed_at,
-            held,
-        } = self;
-        Job {
-            message: delivery.message,
-            receipt,
-            attempt: delivery.attempt,
-            first_failed_at,
-            held,
-        }
-    }
-}
+use super::job::{HeldReceipts, Job};
 
 /// The work in hand of one subscription.
 #[derive(Debug)]
@@ -102,37 +38,97 @@ struct State {
 
 #[derive(Debug)]
 enum Lane {
-    /// Later messages of the key wait here.
-    Taken(VecDeque<Job>),
+    /// Later messages of the key wait behind the `out` that are ready, run, or wait to run again. `out` is above one
+    /// only while a batch has several messages of the key.
+    Taken { out: usize, waiting: VecDeque<Job> },
     /// The key was given back to the broker with this message at its head. What was received before the broker knew is
     /// given back too.
     Returning {
         head: MessageId,
         known_at_receive: Option<u64>,
+        out: usize,
     },
 }
 
-/// The receipts in hand, for extending their leases.
-#[derive(Debug, Default)]
-struct HeldReceipts {
-    tokens: Vec<Option<u64>>,
-    free: Vec<usize>,
+impl Lane {
+    fn taken(out: usize) -> Self {
+        Self::Taken {
+            out,
+            waiting: VecDeque::new(),
+        }
+    }
 }
 
-impl HeldReceipts {
-    fn add(&mut self, receipt: &Receipt) -> usize {
-        let token = Some(receipt.token());
-        if let Some(at) = self.free.pop() {
-            self.tokens[at] = token;
-            return at;
+impl State {
+    /// Counts a delivery in, and makes a job of it.
+    fn add(
+        &mut self,
+        (message, receipt, attempt, first_failed_at): (Incoming, Receipt, u32, Option<u64>),
+    ) -> Job {
+        self.in_hand += 1;
+        Job {
+            held: self.receipts.add(&receipt),
+            message,
+            receipt,
+            attempt,
+            first_failed_at,
+            passed: false,
         }
-        self.tokens.push(token);
-        self.tokens.len() - 1
     }
 
-    fn remove(&mut self, at: usize) {
-        self.tokens[at] = None;
-        self.free.push(at);
+    /// Notes that one of the messages of `key` that were out is not any more. Says whether that made another ready.
+    fn leave(&mut self, key: &Bytes) -> bool {
+        match self.lanes.get_mut(key) {
+            Some(Lane::Taken { out, waiting }) => {
+                *out = out.saturating_sub(1);
+                if *out > 0 {
+                    return false;
+                }
+                if let Some(next) = waiting.pop_front() {
+                    *out = 1;
+                    self.ready.push_back(next);
+                    return true;
+                }
+                self.lanes.remove(key);
+                false
+            }
+            Some(Lane::Returning { out, .. }) => {
+                *out = out.saturating_sub(1);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Makes a received job ready, or puts it behind those of its key; or answers that it must be given back.
+    fn place(&mut self, key: Option<Bytes>, job: Job) -> Option<Job> {
+        let Some(key) = key else {
+            self.ready.push_back(job);
+            return None;
+        };
+        let receives = self.receives;
+        let out = match self.lanes.get_mut(&key) {
+            Some(Lane::Taken { waiting, .. }) => {
+                waiting.push_back(job);
+                return None;
+            }
+            Some(Lane::Returning {
+                head,
+                known_at_receive,
+                out,
+            }) => {
+                let came_before = known_at_receive.is_none_or(|known| receives <= known);
+                if came_before && *head != job.message.id {
+                    return Some(job);
+                }
+                self.returning -= 1;
+                *out + 1
+            }
+            None => 1,
+        };
+        self.lanes.insert(key, Lane::taken(out));
+        self.ready.push_back(job);
+        None
     }
 }
 
@@ -150,6 +146,11 @@ impl Lanes {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key of a job, where messages of one key wait for each other.
+    fn key<'a>(&self, job: &'a Job) -> Option<&'a Bytes> {
+        job.message.key.as_ref().filter(|_| self.ordered)
     }
 
     /// Waits until there is room, and says how much.
@@ -174,65 +175,24 @@ impl Lanes {
         received: impl Iterator<Item = (Incoming, Receipt, u32, Option<u64>)>,
     ) -> Vec<Job> {
         let mut give_back = Vec::new();
-        let mut wake = 0;
-        {
+        let wake = {
             let mut state = self.lock();
-            for (message, receipt, attempt, first_failed_at) in received {
-                let held = state.receipts.add(&receipt);
-                state.in_hand += 1;
-                let job = Job {
-                    message,
-                    receipt,
-                    attempt,
-                    first_failed_at,
-                    held,
-                };
-                let ready_before = state.ready.len();
-                self.place(&mut state, job, &mut give_back);
-                wake += state.ready.len() - ready_before;
+            let ready_before = state.ready.len();
+            for received in received {
+                let job = state.add(received);
+                if state.stopped {
+                    give_back.push(job);
+                    continue;
+                }
+                let key = self.key(&job).cloned();
+                give_back.extend(state.place(key, job));
             }
-            wake = wake.min(state.idle_workers);
-            if state.stopped {
-                give_back.extend(state.ready.drain(..));
-            }
-        }
+            (state.ready.len() - ready_before).min(state.idle_workers)
+        };
         for _ in 0..wake {
             self.work.notify_one();
         }
         give_back
-    }
-
-    fn place(&self, state: &mut State, job: Job, give_back: &mut Vec<Job>) {
-        let key = if self.ordered {
-            job.message.key.clone()
-        } else {
-            None
-        };
-        let Some(key) = key else {
-            state.ready.push_back(job);
-            return;
-        };
-        let receives = state.receives;
-        match state.lanes.get_mut(&key) {
-            Some(Lane::Taken(waiting)) => waiting.push_back(job),
-            Some(Lane::Returning {
-                head,
-                known_at_receive,
-            }) => {
-                let came_before = known_at_receive.is_none_or(|known| receives <= known);
-                if came_before && *head != job.message.id {
-                    give_back.push(job);
-                    return;
-                }
-                state.returning -= 1;
-                state.lanes.insert(key, Lane::Taken(VecDeque::new()));
-                state.ready.push_back(job);
-            }
-            None => {
-                state.lanes.insert(key, Lane::Taken(VecDeque::new()));
-                state.ready.push_back(job);
-            }
-        }
     }
 
     /// Waits for a job. `None` when the subscription stops.
@@ -264,11 +224,13 @@ impl Lanes {
                 while into.len() < max
                     && let Some(job) = ready.pop_front()
                 {
-                    let waiting = job.message.key.as_ref().and_then(|key| lanes.get_mut(key));
+                    let lane = self.key(&job).and_then(|key| lanes.get_mut(key));
                     let room = max - into.len() - 1;
                     into.push(job);
-                    if let Some(Lane::Taken(waiting)) = waiting {
-                        into.extend(waiting.drain(..waiting.len().min(room)));
+                    if let Some(Lane::Taken { out, waiting }) = lane {
+                        let more = waiting.len().min(room);
+                        *out += more;
+                        into.extend(waiting.drain(..more));
                     }
                 }
                 if !into.is_empty() {
@@ -282,7 +244,7 @@ impl Lanes {
     async fn wait_for_work(&self) {
         let notified = self.work.notified();
         tokio::pin!(notified);
-        // Registered before the last look, so that each push wakes as many workers as it brought jobs.
+        // Registered before the last look: a job that comes after that look wakes this worker, since it is counted idle.
         notified.as_mut().enable();
         {
             let mut state = self.lock();
@@ -299,20 +261,20 @@ impl Lanes {
     pub(super) fn finish(&self, job: &Job) {
         let mut state = self.lock();
         state.receipts.remove(job.held);
-        let Some(key) = job.message.key.as_ref().filter(|_| self.ordered) else {
-            return;
-        };
-        let Some(Lane::Taken(waiting)) = state.lanes.get_mut(key) else {
-            return;
-        };
-        if waiting.is_empty() {
-            state.lanes.remove(key);
-        } else if !state.stopped
-            && let Some(State { lanes, ready, .. }) = Some(&mut *state)
-            && let Some(Lane::Taken(waiting)) = lanes.get_mut(key)
-            && let Some(job) = waiting.pop_front()
+        self.leave(state, job);
+    }
+
+    /// Lets the next message of a job's key run, while the job itself waits to run again.
+    pub(super) fn let_pass(&self, job: &mut Job) {
+        self.leave(self.lock(), job);
+        job.passed = true;
+    }
+
+    fn leave(&self, mut state: MutexGuard<'_, State>, job: &Job) {
+        if !job.passed
+            && let Some(key) = self.key(job)
+            && state.leave(key)
         {
-            ready.push_back(job);
             let wake = state.idle_workers > 0;
             drop(state);
             if wake {
@@ -321,25 +283,58 @@ impl Lanes {
         }
     }
 
-    /// Gives a key back to the broker with `head`: answers what waited behind it, which must be given back too.
+    /// Gives a key back to the broker with `head`, which is out: answers what waited behind it, which must be given back
+    /// too.
     pub(super) fn give_back_key(&self, key: &Bytes, head: &MessageId) -> Vec<Job> {
         let mut state = self.lock();
+        let (out, waiting) = match state.lanes.remove(key) {
+            Some(Lane::Taken { out, waiting }) => (out.saturating_sub(1), waiting),
+            Some(Lane::Returning {
+                head,
+                known_at_receive,
+                out,
+            }) => {
+                // An earlier message of the same batch gave the key back; that one stays at its head.
+                let lane = Lane::Returning {
+                    head,
+                    known_at_receive,
+                    out: out.saturating_sub(1),
+                };
+                state.lanes.insert(key.clone(), lane);
+                return Vec::new();
+            }
+            None => (0, VecDeque::new()),
+        };
         state.returning += 1;
-        let returning = Lane::Returning {
+        let lane = Lane::Returning {
             head: head.clone(),
             known_at_receive: None,
+            out,
         };
-        match state.lanes.insert(key.clone(), returning) {
-            Some(Lane::Taken(waiting)) => waiting.into(),
-            _ => Vec::new(),
-        }
+        state.lanes.insert(key.clone(), lane);
+        waiting.into()
     }
 
-    /// Puts a job whose time has come back at the head of the work.
-    pub(super) fn resume(&self, job: Job) -> Option<Job> {
+    /// Puts a job whose time has come back at the head of the work, or of its key where others [pass](Self::let_pass) it.
+    /// Answers the job when the subscription stops.
+    pub(super) fn resume(&self, mut job: Job) -> Option<Job> {
         let mut state = self.lock();
         if state.stopped {
             return Some(job);
+        }
+        if mem::take(&mut job.passed)
+            && let Some(key) = self.key(&job).cloned()
+        {
+            match state.lanes.get_mut(&key) {
+                Some(Lane::Taken { waiting, .. }) => {
+                    waiting.push_front(job);
+                    return None;
+                }
+                Some(Lane::Returning { out, .. }) => *out += 1,
+                None => {
+                    state.lanes.insert(key, Lane::taken(1));
+                }
+            }
         }
         state.ready.push_front(job);
         drop(state);
@@ -373,8 +368,9 @@ impl Lanes {
         state.lanes.retain(|_, lane| match lane {
             Lane::Returning {
                 known_at_receive: Some(known),
+                out,
                 ..
-            } => receives <= *known,
+            } => receives <= *known || *out > 0,
             _ => true,
         });
         state.returning = state
@@ -384,20 +380,17 @@ impl Lanes {
             .count();
     }
 
-    /// Notes that the lease of a job that is given back is no longer extended.
-    pub(super) fn let_go(&self, job: &Job) {
-        self.lock().receipts.remove(job.held);
+    /// Notes that the leases of jobs that are given back are no longer extended.
+    pub(super) fn let_go<'a>(&self, jobs: impl IntoIterator<Item = &'a Job>) {
+        let mut state = self.lock();
+        for job in jobs {
+            state.receipts.remove(job.held);
+        }
     }
 
     /// The receipts in hand.
     pub(super) fn held(&self) -> Vec<Receipt> {
-        self.lock()
-            .receipts
-            .tokens
-            .iter()
-            .flatten()
-            .map(|token| Receipt::new(*token))
-            .collect()
+        self.lock().receipts.all()
     }
 
     /// How much is in hand.
@@ -411,7 +404,7 @@ impl Lanes {
         state.stopped = true;
         let mut rest: Vec<Job> = mem::take(&mut state.ready).into();
         for lane in state.lanes.values_mut() {
-            if let Lane::Taken(waiting) = lane {
+            if let Lane::Taken { waiting, .. } = lane {
                 rest.extend(waiting.drain(..));
             }
         }

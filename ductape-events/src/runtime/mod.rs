@@ -10,9 +10,14 @@ mod check;
 mod conclude;
 mod consumer_run;
 mod ductape;
+mod job;
 mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 mod session;
 mod settle;
+#[cfg(test)]
+mod testing;
 mod work;
 
 pub use builder::DuctapeBuilder;
