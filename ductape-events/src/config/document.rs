@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::expand::{Lookup, expand};
+use super::expand::{Lookup, PLACEHOLDER, expand};
 use super::problem::{ConfigProblem, ProblemKind};
 
 /// A parsed file.
@@ -84,7 +84,7 @@ impl<'a> Document<'a> {
         for part in pointer.split('/').skip(1) {
             let part = part.replace("~1", "/").replace("~0", "~");
             if let Some(DeValue::Array(items)) = value {
-                key.push_str(&format!("[{part}]"));
+                key.extend(["[", &part, "]"]);
                 let item = part.parse().ok().and_then(|i: usize| items.get(i));
                 at = item.map(|item| item.span().start).or(at);
                 value = item.map(Spanned::get_ref);
@@ -148,6 +148,7 @@ impl Content {
         }
         if let Some(message) = expanded.malformed {
             self.malformed.push(finding(message.to_owned()));
+            return Value::String(PLACEHOLDER.to_owned());
         }
         Value::String(expanded.text)
     }

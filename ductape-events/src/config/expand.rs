@@ -14,8 +14,8 @@ pub(super) struct Expanded {
     pub(super) malformed: Option<&'static str>,
 }
 
-/// What stands for a variable that is not set while the rest of its environment is checked: a host that no check of
-/// another field objects to.
+/// What stands for a variable that is not set, and for a text that is malformed, while the rest of its environment is
+/// checked: a host that no check of another field objects to.
 pub(super) const PLACEHOLDER: &str = "localhost";
 
 pub(super) fn expand(text: &str, lookup: Lookup<'_>) -> Expanded {

@@ -26,6 +26,11 @@ pub(super) fn read(
     let mut reader = Reader {
         document,
         unset: content.unset,
+        malformed: content
+            .malformed
+            .iter()
+            .map(|finding| finding.pointer.clone())
+            .collect(),
         problems,
     };
     for finding in content.malformed {
@@ -51,6 +56,8 @@ struct Reader<'a> {
     document: &'a Document<'a>,
     /// The variables that are not set; an environment takes those that stand in it.
     unset: Vec<ConfigFinding>,
+    /// Where texts are malformed, which is a problem already.
+    malformed: Vec<String>,
     problems: &'a mut Vec<ConfigProblem>,
 }
 
@@ -82,9 +89,7 @@ impl Reader<'_> {
             }
         }
         let known = table.get("environments").and_then(Value::as_object);
-        if known.is_none_or(Map::is_empty)
-            && !table.get("environments").is_some_and(|value| !value.is_object())
-        {
+        if known.is_none_or(Map::is_empty) && table.get("environments").is_none_or(Value::is_object) {
             let message = "is missing; write at least one environment, for example `environments.dev.type = \"EMBEDDED\"`";
             self.find(&pointer_to(pointer, "environments"), message);
         }
@@ -157,8 +162,9 @@ impl Reader<'_> {
                     Some(from) => from.clone(),
                     None => format!("{pointer}{}", finding.pointer),
                 };
-                // What is wrong only because a variable is not set yet is not wrong yet.
-                if !unset.iter().any(|unset| overlap(&unset.pointer, &at)) {
+                // What is wrong only because a text is not known yet is not wrong yet.
+                let mut unknown = unset.iter().map(|unset| &unset.pointer).chain(&self.malformed);
+                if !unknown.any(|unknown| overlap(unknown, &at)) {
                     self.find(&at, finding.message.clone());
                 }
             }
@@ -245,7 +251,8 @@ impl Reader<'_> {
     fn tag_value(&mut self, root: &Table, name: &'static str) -> Option<String> {
         let text = self.text(root, "", name)?;
         let pointer = pointer_to("", name);
-        if self.unset.iter().all(|finding| finding.pointer != pointer) {
+        let unset = self.unset.iter().any(|finding| finding.pointer == pointer);
+        if !unset && !self.malformed.contains(&pointer) {
             self.check_tag(&text, &pointer, "a tag");
         }
         Some(text)

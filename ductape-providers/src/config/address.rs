@@ -219,9 +219,15 @@ mod tests {
             ("[]:9092", "is not a host and a port"),
         ] {
             let error = HostPort::parse(text, "k:9092").unwrap_err();
+            // What is no number may be a password.
+            let shown = match text {
+                "kafka:+80" | "kafka:abc" => "kafka:***",
+                "::1:9092" => ":***",
+                _ => text,
+            };
             assert_eq!(
                 error,
-                format!("`{text}` {why}; write `host:port`, for example `k:9092`")
+                format!("`{shown}` {why}; write `host:port`, for example `k:9092`")
             );
         }
     }

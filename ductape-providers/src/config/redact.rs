@@ -31,7 +31,15 @@ pub fn redact_url(url: &str) -> String {
             out.push_str("***@");
             &rest[at + 1..]
         }
-        None => rest,
+        // Without an `@`, what follows a `:` is a port, or the password of a URL that was cut short.
+        None => match password_start(rest) {
+            Some(at) => {
+                out.push_str(&rest[..at]);
+                out.push_str("***");
+                return out;
+            }
+            None => rest,
+        },
     };
     let Some(query) = rest.find(['?', '#']) else {
         out.push_str(rest);
@@ -54,6 +62,21 @@ pub fn redact_url(url: &str) -> String {
         rest = after;
     }
     out
+}
+
+/// Where what stands in a port's place, and is none, begins.
+fn password_start(rest: &str) -> Option<usize> {
+    const PORT_DIGITS_MAX: usize = 5;
+    let host_end = if rest.starts_with('[') {
+        rest.find(']')? + 1
+    } else {
+        0
+    };
+    let at = host_end + rest[host_end..].find([':', '/', '?', '#', ' '])?;
+    let port = rest[at..].strip_prefix(':')?;
+    let port = &port[..port.find(['/', '?', '#']).unwrap_or(port.len())];
+    let is_port = port.len() <= PORT_DIGITS_MAX && port.bytes().all(|b| b.is_ascii_digit());
+    (!is_port).then_some(at + 1)
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -96,6 +119,12 @@ mod tests {
             ("amqp://u:CAN/AR?Y@CANARY@h/v", "amqp://u:***@h/v"),
             ("u:CANARY@h:9092", "u:***@h:9092"),
             ("nats://CANARY@h", "nats://***@h"),
+            ("amqp://u:CANARY", "amqp://u:***"),
+            ("amqp://u:CAN/ARY?x", "amqp://u:***"),
+            ("u:1/CANARY@", "u:***@"),
+            ("http://[::1]:80/a:b", "http://[::1]:80/a:b"),
+            ("http://h:80/a:b", "http://h:80/a:b"),
+            ("h:70000", "h:70000"),
             (
                 "h:1?sasl.password=CANARY&x=1;Token=CANARY#y",
                 "h:1?sasl.password=***&x=1;Token=***#y",

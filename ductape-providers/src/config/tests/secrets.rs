@@ -69,6 +69,8 @@ fn no_error_prints_a_secret() {
                 json!({"x": old}),
                 json!(format!("://u:{CANARY}@/")),
                 json!(format!("u:{CANARY}@h:70000")),
+                json!(format!("amqp://u:{CANARY}")),
+                json!([format!("nats://u:{CANARY}"), format!("u:{CANARY}")]),
             ] {
                 let mut broken = map.clone();
                 broken.insert(name.clone(), new);
