@@ -7,4 +7,5 @@ mod durable;
 mod faults;
 mod harness;
 mod machinery;
+mod memory;
 mod tiny;

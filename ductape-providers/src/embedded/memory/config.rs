@@ -69,7 +69,7 @@ impl MemoryConfig {
 }
 
 /// The longest delay: a year, which no process outlives by chance.
-const DELAY_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const DELAY_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// Enough to make the cost of a batch vanish, and little enough that one does not hold the topic's lock for long.
 const BATCH_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);

@@ -11,7 +11,7 @@ use crate::message::MessageId;
 pub(super) const IDS_MAX: usize = 1_000_000;
 
 /// How long a group remembers an id.
-pub(super) const IDS_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(super) const IDS_AGE_MAX: Duration = Duration::from_hours(7 * 24);
 
 /// The ids of a `once` group.
 #[derive(Debug, Default)]

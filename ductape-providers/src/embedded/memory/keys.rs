@@ -11,9 +11,6 @@ pub(super) type KeyHash = u64;
 /// The hash of no key.
 pub(super) const NO_KEY: KeyHash = 0;
 
-/// The hash that all messages have where a topic is ordered as a whole.
-pub(super) const WHOLE_TOPIC: KeyHash = 1;
-
 /// A fast hash of `key`, never [`NO_KEY`].
 pub(super) fn hash(key: &[u8]) -> KeyHash {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -32,7 +29,7 @@ pub(super) fn hash(key: &[u8]) -> KeyHash {
     }
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    fold(state ^ u64::from_le_bytes(last), 0xd6e8_feb8_6659_fd93).max(2)
+    fold(state ^ u64::from_le_bytes(last), 0xd6e8_feb8_6659_fd93).max(1)
 }
 
 /// What a queue knows of one key.
@@ -133,7 +130,7 @@ impl Hasher for AsIs {
 
 #[cfg(test)]
 mod tests {
-    use super::{NO_KEY, WHOLE_TOPIC, hash};
+    use super::{NO_KEY, hash};
 
     #[test]
     fn keys_that_differ_hash_differently() {
@@ -142,6 +139,6 @@ mod tests {
         assert_eq!(hashes.len(), 100_000);
         assert_ne!(hash(b""), hash(b"\0"));
         assert_ne!(hash(b"12345678"), hash(b"12345678\0"));
-        assert!(!hashes.contains(&NO_KEY) && !hashes.contains(&WHOLE_TOPIC));
+        assert!(!hashes.contains(&NO_KEY));
     }
 }

@@ -1,7 +1,7 @@
 //! [`Memory`], the provider.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ductape_schema::GroupName;
@@ -16,17 +16,38 @@ use crate::message::TopicName;
 use crate::provider::{Backlog, Provider, ProviderInfo, PublishSlot};
 use crate::spec::{SeekTo, SubscriptionSpec, TopicSpec};
 
-/// An in-memory broker. Clones are the same broker; it is gone with the last of them and its subscriptions.
+/// A connection to an in-memory broker. Clones are the same connection; the broker is gone with its last connection and
+/// subscription.
 #[derive(Clone, Debug)]
-pub struct Memory(Arc<Shared>);
+pub struct Memory {
+    broker: Arc<Broker>,
+    connection: Arc<Connection>,
+}
 
 #[derive(Debug)]
-struct Shared {
+struct Broker {
     info: ProviderInfo,
     config: MemoryConfig,
     capability: Capability,
     topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
+    connections: AtomicU64,
+}
+
+/// What the clones of a connection share.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: u64,
     closed: AtomicBool,
+}
+
+impl Connection {
+    /// Fails once the connection is closed. A wait checks it under the topic's lock, after which closing wakes it.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(checks::closed());
+        }
+        Ok(())
+    }
 }
 
 impl Memory {
@@ -39,13 +60,30 @@ impl Memory {
             capacity: config.capacity.max(1),
             ..config
         };
-        Self(Arc::new(Shared {
+        Self::of(Arc::new(Broker {
             info,
             config,
             capability,
             topics: RwLock::default(),
-            closed: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
         }))
+    }
+
+    fn of(broker: Arc<Broker>) -> Self {
+        let connection = Connection {
+            id: broker.connections.fetch_add(1, Ordering::Relaxed),
+            closed: AtomicBool::new(false),
+        };
+        Self {
+            broker,
+            connection: Arc::new(connection),
+        }
+    }
+
+    /// A further connection to the same broker, as another process would have it: closing one leaves the others open.
+    #[must_use]
+    pub fn connect(&self) -> Self {
+        Self::of(Arc::clone(&self.broker))
     }
 
     /// The test mode: a broker that answers as one with `capability` would. What the capability lacks is refused as
@@ -60,10 +98,8 @@ impl Memory {
     }
 
     fn topic(&self, name: &TopicName) -> Result<Arc<Topic>> {
-        let topics = self.0.topics.read().unwrap_or_else(PoisonError::into_inner);
-        if self.0.closed.load(Ordering::Acquire) {
-            return Err(checks::closed());
-        }
+        self.connection.check()?;
+        let topics = self.broker.topics.read().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.get(name).map(Arc::clone);
         topic.ok_or_else(|| checks::topic_missing(name, topics.keys()))
     }
@@ -74,7 +110,7 @@ impl Memory {
         loop {
             let room = {
                 let mut state = topic.lock();
-                if state.closed {
+                if self.connection.check().is_err() {
                     drop(state);
                     for slot in &mut batch[done..] {
                         slot.outcome.get_or_insert_with(|| Err(checks::closed()));
@@ -84,7 +120,7 @@ impl Memory {
                 let published = state.publish(&mut batch[done..]);
                 // Made under the lock, so that no wake is missed.
                 let room = topic.room.notified();
-                topic.unlock_published(state);
+                Topic::unlock_published(state);
                 match published {
                     Published::Some(count) => return done + count,
                     Published::Full(count) => done += count,
@@ -100,23 +136,28 @@ impl Provider for Memory {
     type Subscription = MemorySubscription;
 
     fn info(&self) -> &ProviderInfo {
-        &self.0.info
+        &self.broker.info
     }
 
     fn capability(&self) -> Capability {
-        self.0.capability
+        self.broker.capability
     }
 
     async fn declare(&self, spec: &TopicSpec) -> Result<()> {
         for group in &spec.groups {
-            checks::group(group, &self.0.capability).map_err(|error| error.with("topic", &spec.topic))?;
+            checks::group(group, &self.broker.capability)
+                .map_err(|error| error.with("topic", &spec.topic))?;
         }
         let topic = {
-            let mut topics = self.0.topics.write().unwrap_or_else(PoisonError::into_inner);
-            if self.0.closed.load(Ordering::Acquire) {
-                return Err(checks::closed());
-            }
-            let new = || Arc::new(Topic::new(spec.topic.clone(), self.0.config, self.0.capability));
+            let mut topics = self.broker.topics.write().unwrap_or_else(PoisonError::into_inner);
+            self.connection.check()?;
+            let new = || {
+                Arc::new(Topic::new(
+                    spec.topic.clone(),
+                    self.broker.config,
+                    self.broker.capability,
+                ))
+            };
             Arc::clone(topics.entry(spec.topic.clone()).or_insert_with(new))
         };
         let mut state = topic.lock();
@@ -127,7 +168,9 @@ impl Provider for Memory {
         // A publisher that never finds the topic full lets others run all the same.
         consume_budget().await;
         for slot in &mut *batch {
-            slot.outcome = checks::outgoing(&slot.message, &self.0.capability).err().map(Err);
+            slot.outcome = checks::outgoing(&slot.message, &self.broker.capability)
+                .err()
+                .map(Err);
         }
         let mut done = 0;
         while let Some(slot) = batch.get_mut(done) {
@@ -142,14 +185,15 @@ impl Provider for Memory {
     }
 
     async fn subscribe(&self, spec: &SubscriptionSpec) -> Result<MemorySubscription> {
-        checks::group(&spec.group, &self.0.capability).map_err(|error| error.with("topic", &spec.topic))?;
+        checks::group(&spec.group, &self.broker.capability)
+            .map_err(|error| error.with("topic", &spec.topic))?;
         let topic = self.topic(&spec.topic)?;
-        MemorySubscription::join(topic, spec, &self.0.capability)
+        MemorySubscription::join(topic, Arc::clone(&self.connection), spec, &self.broker.capability)
     }
 
     async fn seek(&self, topic: &TopicName, group: &GroupName, to: SeekTo) -> Result<()> {
         let topic = self.topic(topic)?;
-        if !self.0.capability.seek {
+        if !self.broker.capability.seek {
             return Err(checks::unsupported(
                 "set a group to another position",
                 "it keeps no log",
@@ -163,7 +207,7 @@ impl Provider for Memory {
 
     async fn backlog(&self, topic: &TopicName, group: &GroupName) -> Result<Backlog> {
         let topic = self.topic(topic)?;
-        if !self.0.capability.backlog {
+        if !self.broker.capability.backlog {
             return Err(checks::unsupported(
                 "count what a group has before it",
                 "count what is handled",
@@ -176,20 +220,14 @@ impl Provider for Memory {
     }
 
     async fn ping(&self) -> Result<()> {
-        if self.0.closed.load(Ordering::Acquire) {
-            return Err(checks::closed());
-        }
-        Ok(())
+        self.connection.check()
     }
 
     async fn close(&self, _deadline: Instant) -> Result<()> {
-        let topics = {
-            let mut topics = self.0.topics.write().unwrap_or_else(PoisonError::into_inner);
-            self.0.closed.store(true, Ordering::Release);
-            std::mem::take(&mut *topics)
-        };
+        self.connection.closed.store(true, Ordering::Release);
+        let topics = self.broker.topics.read().unwrap_or_else(PoisonError::into_inner);
         for topic in topics.values() {
-            topic.close();
+            topic.disconnect(self.connection.id);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::capability::{Capability, Order, Requeue};
 use crate::embedded::memory::entries::{Entries, Entry, NONE, Place, State};
 use crate::embedded::memory::handled::Handled;
-use crate::embedded::memory::keys::{self, KeyHash, Keys, NO_KEY, WHOLE_TOPIC};
+use crate::embedded::memory::keys::{self, KeyHash, Keys, NO_KEY};
 use crate::embedded::memory::ring::{Ring, Stored};
 use crate::provider::Backlog;
 use crate::spec::{GroupSpec, Ordering};
@@ -53,12 +53,15 @@ impl Rules {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) id: u32,
+    /// The connection that it is of.
+    pub(super) connection: u64,
     pub(super) unsettled: usize,
     /// Whether it waits because of its prefetch.
     pub(super) full: bool,
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // each is an independent fact, named where it is read
 pub(super) struct Queue {
     /// Tells this queue from one that had its place before.
     pub(super) id: u64,
@@ -148,11 +151,12 @@ impl Queue {
         stirred && std::mem::take(&mut self.awaited)
     }
 
-    pub(super) fn join(&mut self, ring: &Ring) -> u32 {
+    pub(super) fn join(&mut self, connection: u64, ring: &Ring) -> u32 {
         self.members_ever = self.members_ever.wrapping_add(1);
         let id = self.members_ever;
         self.members.push(Member {
             id,
+            connection,
             unsettled: 0,
             full: false,
         });
@@ -358,8 +362,7 @@ impl Queue {
     pub(super) fn key_of(&self, message: &Stored) -> KeyHash {
         match self.rules.order {
             Order::None => NO_KEY,
-            Order::PerTopic => WHOLE_TOPIC,
-            Order::PerKey => message.key.as_deref().map_or(NO_KEY, keys::hash),
+            Order::PerKey | Order::PerTopic => message.key.as_deref().map_or(NO_KEY, keys::hash),
         }
     }
 

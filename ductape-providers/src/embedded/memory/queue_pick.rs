@@ -207,7 +207,7 @@ impl Queue {
 
 /// `after` from `now`; in thirty years where that is beyond the clock.
 pub(super) fn later(now: Instant, after: Duration) -> Instant {
-    const YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    const YEARS: Duration = Duration::from_hours(30 * 365 * 24);
     now.checked_add(after).unwrap_or_else(|| now + YEARS)
 }
 

@@ -87,9 +87,4 @@ impl Ring {
         let later = |m: &&Stored| m.due.is_some_and(|due| due > now);
         self.messages.iter().skip(skip).filter(later).count()
     }
-
-    pub(super) fn clear(&mut self) {
-        self.base = self.end();
-        self.messages = VecDeque::new();
-    }
 }

@@ -10,9 +10,10 @@ use tokio::task::coop::consume_budget;
 use crate::capability::Capability;
 use crate::clock;
 use crate::embedded::memory::checks;
+use crate::embedded::memory::provider::Connection;
 use crate::embedded::memory::queue_pick::Receiver;
 use crate::embedded::memory::topic::{QueueAt, Topic};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::TopicName;
 use crate::provider::{Delivery, Receipt, SettleSlot, Settler, Subscription};
 use crate::spec::SubscriptionSpec;
@@ -32,22 +33,27 @@ pub struct MemorySubscription {
 #[derive(Clone, Debug)]
 pub struct MemorySettler {
     topic: Arc<Topic>,
+    connection: Arc<Connection>,
     queue: QueueAt,
     member: u32,
     leases: bool,
 }
 
 impl MemorySubscription {
-    pub(super) fn join(topic: Arc<Topic>, spec: &SubscriptionSpec, capability: &Capability) -> Result<Self> {
+    pub(super) fn join(
+        topic: Arc<Topic>,
+        connection: Arc<Connection>,
+        spec: &SubscriptionSpec,
+        capability: &Capability,
+    ) -> Result<Self> {
         let mut state = topic.lock();
-        if state.closed {
-            return Err(checks::closed());
-        }
-        let (queue, member, notify) = state.join(&spec.group, spec.source)?;
+        connection.check()?;
+        let (queue, member, notify) = state.join(connection.id, &spec.group, spec.source)?;
         drop(state);
         Ok(Self {
             settler: MemorySettler {
                 topic,
+                connection,
                 queue,
                 member,
                 leases: capability.lease,
@@ -88,18 +94,16 @@ impl Subscription for MemorySubscription {
         loop {
             let (notified, tick) = {
                 let mut state = topic.lock();
-                if state.closed {
-                    return Err(checks::closed());
-                }
+                self.settler.connection.check()?;
                 let Some((queue, ring)) = state.queue(self.settler.queue) else {
                     return Err(checks::closed());
                 };
-                let received = queue.receive(&receiver, ring, into, max, clock::now());
+                let count = queue.receive(&receiver, ring, into, max, clock::now());
                 let tick = queue.next_tick();
                 // Made under the lock, so that no wake is missed.
                 let notified = self.notify.notified();
-                topic.unlock_received(state, self.settler.queue, self.settler.member, received == 0);
-                if received > 0 {
+                topic.unlock_received(state, self.settler.queue, self.settler.member, count == 0);
+                if count > 0 {
                     return Ok(());
                 }
                 (notified, tick)
@@ -130,25 +134,20 @@ impl Drop for MemorySubscription {
     }
 }
 
-impl MemorySettler {
-    fn refused(closed: bool) -> Error {
-        if closed {
-            checks::closed()
-        } else {
-            checks::lease_lost()
-        }
-    }
-}
-
 impl Settler for MemorySettler {
     async fn settle(&self, batch: &mut [SettleSlot]) {
         let mut state = self.topic.lock();
-        let closed = state.closed;
+        let closed = self.connection.check();
         match state.queue(self.queue) {
-            Some((queue, ring)) => queue.settle(self.member, ring, batch, clock::now()),
-            None => {
+            Some((queue, ring)) if closed.is_ok() => queue.settle(self.member, ring, batch, clock::now()),
+            _ => {
                 for slot in batch {
-                    slot.outcome = Some(Err(Self::refused(closed)));
+                    let refused = if closed.is_err() {
+                        checks::closed
+                    } else {
+                        checks::lease_lost
+                    };
+                    slot.outcome = Some(Err(refused()));
                 }
             }
         }
@@ -164,9 +163,9 @@ impl Settler for MemorySettler {
             ));
         }
         let mut state = self.topic.lock();
-        let closed = state.closed;
+        self.connection.check()?;
         let Some((queue, ring)) = state.queue(self.queue) else {
-            return Err(Self::refused(closed));
+            return Err(checks::lease_lost());
         };
         let result = queue.extend(self.member, ring, receipts, by, clock::now());
         self.topic.release(state);

@@ -36,7 +36,6 @@ impl Topic {
             queues: Vec::new(),
             queues_ever: 0,
             groups: HashMap::new(),
-            closed: false,
             room_awaited: false,
         };
         Self {
@@ -62,7 +61,7 @@ impl Topic {
     }
 
     /// Unlocks after a publish, which makes no room.
-    pub(super) fn unlock_published(&self, mut state: MutexGuard<'_, TopicState>) {
+    pub(super) fn unlock_published(mut state: MutexGuard<'_, TopicState>) {
         let wake = state.take_wake();
         drop(state);
         wake.notify();
@@ -93,21 +92,25 @@ impl Topic {
         wake.notify();
     }
 
-    pub(super) fn close(&self) {
+    /// Gives back what the subscriptions of a closed connection have, and wakes whoever waits, to look whether it is
+    /// closed.
+    pub(super) fn disconnect(&self, connection: u64) {
         let mut state = self.lock();
-        state.closed = true;
-        state.ring.clear();
-        let members: Vec<_> = state
+        let members: Vec<_> = (0..state.queues.len())
+            .flat_map(|at| state.members_of(at, connection))
+            .collect();
+        for (at, member) in members {
+            state.leave(at, member);
+        }
+        let waiting: Vec<_> = state
             .queues
             .iter()
             .flatten()
             .map(|q| Arc::clone(&q.notify))
             .collect();
-        state.queues.clear();
-        state.groups.clear();
-        drop(state);
+        self.release(state);
         self.room.notify_waiters();
-        for notify in members {
+        for notify in waiting {
             notify.notify_waiters();
         }
     }
@@ -130,7 +133,6 @@ pub(super) struct TopicState {
     queues: Vec<Option<Queue>>,
     queues_ever: u64,
     groups: HashMap<GroupName, Group>,
-    pub(super) closed: bool,
     room_awaited: bool,
 }
 
@@ -203,8 +205,24 @@ impl TopicState {
         self.groups.get(name).ok_or_else(missing)
     }
 
+    fn members_of(&self, at: usize, connection: u64) -> Vec<(QueueAt, u32)> {
+        let queue = self.queues[at].as_ref();
+        let place = queue.map(|queue| QueueAt { at, id: queue.id });
+        let members = queue.map(|queue| queue.members.iter().filter(|m| m.connection == connection));
+        let members = members.into_iter().flatten().map(|m| m.id);
+        place
+            .into_iter()
+            .flat_map(|place| members.clone().map(move |id| (place, id)))
+            .collect()
+    }
+
     /// Joins a group, and says where its queue is, the member's number, and what wakes it.
-    pub(super) fn join(&mut self, spec: &GroupSpec, source: Source) -> Result<(QueueAt, u32, Arc<Notify>)> {
+    pub(super) fn join(
+        &mut self,
+        connection: u64,
+        spec: &GroupSpec,
+        source: Source,
+    ) -> Result<(QueueAt, u32, Arc<Notify>)> {
         if spec.ephemeral && !self.groups.contains_key(&spec.name) {
             self.declare(spec)?;
         }
@@ -221,7 +239,7 @@ impl TopicState {
             let error = checks::unsupported("share a group among subscriptions", "use one subscription");
             return Err(error.with("group", &spec.name).with("topic", &self.name));
         }
-        let member = queue.join(&self.ring);
+        let member = queue.join(connection, &self.ring);
         Ok((QueueAt { at, id: queue.id }, member, Arc::clone(&queue.notify)))
     }
 
