@@ -327,3 +327,18 @@ fn a_damaged_file_never_panics() {
         }
     }
 }
+
+#[test]
+fn the_example_in_the_documentation_is_good() {
+    let docs = include_str!("mod.rs");
+    let start = docs.find("```toml\n").unwrap() + "```toml\n".len();
+    let end = start + docs[start..].find("//! ```").unwrap();
+    let example: Vec<&str> = docs[start..end]
+        .lines()
+        .map(|line| line.trim_start_matches("//!"))
+        .collect();
+    let config = good(&example.join("\n"));
+    assert_eq!(config.resolve("prd").unwrap().len(), 1);
+    let event = "order-events:order-created".parse().unwrap();
+    assert_eq!(config.physical_name(&event), Some("orders"));
+}
