@@ -54,7 +54,12 @@ pub mod consumer;
 pub mod prelude;
 
 pub use context::Context;
-pub use ductape_macros::{consumer, payload, topic};
+#[doc = include_str!("../docs/consumer.md")]
+pub use ductape_macros::consumer;
+#[doc = include_str!("../docs/payload.md")]
+pub use ductape_macros::payload;
+#[doc = include_str!("../docs/topic.md")]
+pub use ductape_macros::topic;
 pub use ductape_providers as providers;
 pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
 pub use produce::{ProduceOptions, ProduceReceipt};
