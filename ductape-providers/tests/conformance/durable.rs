@@ -11,10 +11,10 @@ use ductape_providers::{AnyProvider, Result};
 use futures_util::future::BoxFuture;
 
 /// A file in a directory of its own, which goes when the harness does.
-struct DurableHarness(PathBuf);
+pub(crate) struct DurableHarness(PathBuf);
 
 impl DurableHarness {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ductape-conformance-{}-{next}", std::process::id());

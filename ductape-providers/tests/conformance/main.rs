@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic, and so may what it is made of
 
+mod agreement;
 mod broken;
 mod durable;
 mod faults;
-mod harness;
 mod machinery;
 mod memory;
 mod tiny;

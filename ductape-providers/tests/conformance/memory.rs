@@ -23,7 +23,7 @@ impl MemoryHarness {
         }
     }
 
-    fn emulating(name: &'static str, change: impl FnOnce(&mut Capability)) -> Self {
+    pub(crate) fn emulating(name: &'static str, change: impl FnOnce(&mut Capability)) -> Self {
         let mut capability = MemoryConfig::default().capability();
         change(&mut capability);
         Self {

@@ -1,1 +1,0 @@
-pub(crate) use crate::tiny::TinyHarness as MemoryHarness;
