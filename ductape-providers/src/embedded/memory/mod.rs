@@ -13,6 +13,9 @@ mod ring;
 mod subscription;
 mod topic;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::MemoryConfig;
 pub use provider::Memory;
 pub use subscription::{MemorySettler, MemorySubscription};
