@@ -242,3 +242,11 @@ pub(super) fn once_and_requeue(capability: &Capability) -> Applies {
         refused @ Applies::Refused { .. } => refused,
     }
 }
+
+/// A group that deduplicates, on a broker that can send to it alone.
+pub(super) fn once_and_route(capability: &Capability) -> Applies {
+    match once(capability) {
+        Applies::Runs => route(capability),
+        refused @ Applies::Refused { .. } => refused,
+    }
+}

@@ -102,7 +102,7 @@ const CAUGHT: &[(Fault, &[&str])] = &[
     (Fault::HoldsForEveryRetry, &["D-030"]),
     (Fault::SeeksNowhere, &["C-060", "D-034", "D-035"]),
     (Fault::MixesGroups, &["C-054", "D-040"]),
-    (Fault::SendsToEveryGroup, &["D-042", "D-054"]),
+    (Fault::SendsToEveryGroup, &["D-042", "D-054", "D-056"]),
     (Fault::IgnoresPrefetch, &["C-104", "D-046"]),
     (Fault::OneAtATime, &["D-033"]),
     (Fault::ReturnsTooMany, &["D-006"]),

@@ -5,7 +5,7 @@
 use super::{payloads, text};
 use crate::conformance::case::{Case, Failure, case};
 use crate::conformance::context::Context;
-use crate::conformance::refuse::{always, route};
+use crate::conformance::refuse::{always, once_and_route, route};
 use crate::conformance_check as check;
 use crate::message::Route;
 use crate::provider::Settlement;
@@ -20,6 +20,7 @@ pub static CASES: &[Case] = &[
     case!("D-053", dead_letter_is_the_original, always),
     case!("D-054", dead_letter_is_sent_back_to_its_group, route),
     case!("D-055", unsettled_dead_letter_returns, always),
+    case!("D-056", once_does_not_swallow_a_redrive, once_and_route),
 ];
 
 async fn dead_letters_can_be_read_and_settled(context: Context) -> Result<(), Failure> {
@@ -136,4 +137,28 @@ async fn unsettled_dead_letter_returns(context: Context) -> Result<(), Failure> 
         "a dead letter was read and not settled, and {came:?} came"
     );
     Ok(())
+}
+
+async fn once_does_not_swallow_a_redrive(context: Context) -> Result<(), Failure> {
+    let (client, topic, mut group) = (context.connect().await?, context.topic("t")?, context.group("g")?);
+    group.once = true;
+    client.declare(&topic, &[&group]).await?;
+    let mut reader = client.reader(&topic, &group).await?;
+    client.publish(vec![text(&topic, "again")]).await?;
+    let failed = reader.next().await?;
+    let letter = failed.message.to_outgoing(Route::DeadLetters(group.name.clone()));
+    client.publish(vec![letter]).await?;
+    // Now the group counts its id as handled.
+    reader.ack(failed).await?;
+    let mut letters = client.dead_letters(&topic, &group).await?;
+    let letter = letters.next().await?;
+    let copy = letter.message.to_outgoing(Route::Group(group.name.clone()));
+    client.publish(vec![copy]).await?;
+    letters.ack(letter).await?;
+    let came = payloads(&reader.consume(1).await?);
+    check!(
+        came == ["again"],
+        "of a dead letter that was sent back came {came:?}"
+    );
+    reader.silent("it was handled").await
 }

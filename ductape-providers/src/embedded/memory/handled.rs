@@ -57,11 +57,18 @@ impl Handled {
     /// Ends what was begun with `id`, and gives the entries that waited for it.
     pub(super) fn end(&mut self, id: &MessageId, handled: bool, now: Instant) -> Vec<u32> {
         let waited = self.begun.remove(id).unwrap_or_default();
-        if handled && self.ids.insert(id.clone()) {
+        if handled {
+            self.remember(id, now);
+        }
+        waited
+    }
+
+    /// Remembers that `id` was handled.
+    pub(super) fn remember(&mut self, id: &MessageId, now: Instant) {
+        if self.ids.insert(id.clone()) {
             self.ages.push_back((now, id.clone()));
         }
         self.forget(now);
-        waited
     }
 
     /// Forgets what was begun with; what was handled stays.

@@ -166,7 +166,9 @@ impl Queue {
 
     /// An entry whose turn has come for the first time.
     fn begin(&mut self, member: u32, at: u32, ring: &Ring) -> Step {
+        // What was sent to the group alone has an id that the group may know: it is to be handled all the same.
         if self.rules.once
+            && !self.entries.get(at).routed
             && let Some((message, _)) = self.entries.message(at, ring)
         {
             match self.handled.look(&message.id) {

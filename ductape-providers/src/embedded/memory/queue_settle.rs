@@ -69,6 +69,14 @@ impl Queue {
                 .message(at, ring)
                 .map(|(message, _)| message.id.clone())
         {
+            if self.entries.get(at).routed {
+                // It was not begun with as one of its id, so no twin waits for it.
+                if handled {
+                    self.handled.remember(&id, now);
+                }
+                self.finish(at);
+                return;
+            }
             for twin in self.handled.end(&id, handled, now) {
                 match self.handled.look(&id) {
                     Known::Handled => self.finish(twin),
