@@ -35,6 +35,11 @@ pub(crate) mod header {
     pub(crate) const DEAD_ATTEMPTS: &str = "ductape-dead-attempts";
     pub(crate) const DEAD_CONSUMER: &str = "ductape-dead-consumer";
     pub(crate) const DEAD_TOPIC: &str = "ductape-dead-topic";
+    /// How often a dead letter was sent back; and what was known of it when it last was.
+    pub(crate) const REDRIVE: &str = "ductape-redrive";
+    pub(crate) const EARLIER_REASON: &str = "ductape-earlier-reason";
+    pub(crate) const EARLIER_ERROR_TYPE: &str = "ductape-earlier-error-type";
+    pub(crate) const EARLIER_ATTEMPTS: &str = "ductape-earlier-attempts";
 }
 
 const BLOCK_BYTES: usize = 64 * 1024;

@@ -54,6 +54,7 @@ pub mod consumer;
 pub mod prelude;
 
 pub use context::Context;
+pub use delivery::{DeadLetter, ReprocessReport};
 #[doc = include_str!("../docs/consumer.md")]
 pub use ductape_macros::consumer;
 #[doc = include_str!("../docs/payload.md")]

@@ -9,6 +9,9 @@ use crate::envelope::header;
 /// The longest reason that is kept, in bytes.
 const REASON_LEN_MAX: usize = 2048;
 
+/// Headers of a dead letter that are kept before the others.
+const FOLLOWS: [&str; 3] = [header::TRACEPARENT, header::CORRELATION_ID, header::REDRIVE];
+
 /// What is known of a message that is given up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
@@ -26,8 +29,13 @@ pub(crate) fn headers(of_message: &Headers, facts: &Facts<'_>) -> Headers {
     let mut headers = of_message.clone();
     add(&mut headers, facts, now);
     if headers.check().is_err() {
-        // The message's own headers leave no room for the facts; the facts are what helps, and the payload is whole.
-        headers = Headers::new();
+        // The message's own headers leave no room for the facts; the facts are what helps, and the payload is whole. What
+        // follows a message through its life is kept too.
+        headers = of_message
+            .iter()
+            .filter(|(name, _)| FOLLOWS.contains(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         add(&mut headers, facts, now);
     }
     headers

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 /// The broker's confirmation of a produce call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[must_use = "a produce call is confirmed by its receipt"]
 pub struct ProduceReceipt {
     /// Always true; a produce call that failed is an error.
     pub success: bool,

@@ -239,7 +239,7 @@ impl Ductape {
             .collect()
     }
 
-    /// What a group still has before it, summed over the versions of the topic that have it.
+    /// What a group still has before it, of the newest version of the topic.
     ///
     /// # Errors
     ///

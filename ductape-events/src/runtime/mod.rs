@@ -9,6 +9,7 @@ mod builder;
 mod check;
 mod conclude;
 mod consumer_run;
+mod dead_letters;
 mod ductape;
 mod job;
 mod lanes;

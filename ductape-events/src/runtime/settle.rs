@@ -148,10 +148,12 @@ mod tests {
     use crate::runtime::lanes::Lanes;
     use crate::runtime::testing::{hand_in, message};
 
+    type Batches = Vec<Vec<(u64, Settlement)>>;
+
     /// Keeps what it was asked, and fails as often as it is told.
     #[derive(Clone, Debug, Default)]
     struct Fake {
-        asked: Arc<Mutex<Vec<Vec<(u64, Settlement)>>>>,
+        asked: Arc<Mutex<Batches>>,
         failures: Arc<Mutex<Vec<ErrorKind>>>,
     }
 
