@@ -37,6 +37,8 @@ extern crate self as ductape_events;
 pub mod __private;
 mod backoff;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod context;
 mod delivery;
 mod envelope;

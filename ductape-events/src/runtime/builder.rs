@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ductape_providers::{AnyProvider, GroupSpec, Headers, TopicSpec};
+use ductape_providers::{AnyProvider, EventName, GroupSpec, Headers, TopicSpec};
 
 use super::brokers::{Brokers, ConfigSource, Settings};
-use super::check::{self, Program};
+use super::check::{self, Program, RunTimeConsumer};
 use super::ductape::{Ductape, Tasks};
 use crate::consumer::{Consumer, ConsumerDescriptor, RegisteredConsumer, States};
 use crate::context::Context;
@@ -42,6 +42,8 @@ pub struct DuctapeBuilder {
     settings: Settings,
     topics: Vec<&'static TopicDescriptor>,
     consumers: Vec<&'static ConsumerDescriptor>,
+    run_time_topics: Vec<EventName>,
+    run_time_consumers: Vec<RunTimeConsumer>,
     inventory: bool,
     states: States,
     observers: Vec<Arc<dyn Observer>>,
@@ -62,6 +64,8 @@ impl DuctapeBuilder {
             settings: Settings::default(),
             topics: Vec::new(),
             consumers: Vec::new(),
+            run_time_topics: Vec::new(),
+            run_time_consumers: Vec::new(),
             inventory: true,
             states: States::default(),
             observers: Vec::new(),
@@ -177,6 +181,22 @@ impl DuctapeBuilder {
         self
     }
 
+    /// Adds a topic that is known only at run time.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn run_time_topic(mut self, event: EventName) -> Self {
+        if !self.run_time_topics.contains(&event) {
+            self.run_time_topics.push(event);
+        }
+        self
+    }
+
+    /// Adds a consumer that is known only at run time, of a topic that was added.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn run_time_consumer(mut self, consumer: RunTimeConsumer) -> Self {
+        self.run_time_consumers.push(consumer);
+        self
+    }
+
     /// Connects to the brokers, checks what the program asks against what they can do, and declares its topics and groups;
     /// what is produced from then on reaches its consumers, once they are [started](Ductape::start).
     ///
@@ -191,6 +211,7 @@ impl DuctapeBuilder {
         let program = Program {
             topics: &self.topics,
             consumers: &self.consumers,
+            run_time_topics: &self.run_time_topics,
             states: &self.states,
         };
         let mut findings = program.check_names();
@@ -253,6 +274,9 @@ impl DuctapeBuilder {
             }
         }
         refuse(findings)?;
+        for consumer in self.run_time_consumers {
+            consumers.push(Arc::new(consumer.into_run(&parts)?));
+        }
         for spec in &mut topics {
             spec.groups = consumers
                 .iter()

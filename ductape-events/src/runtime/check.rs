@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ductape_providers::capability::Order;
 use ductape_providers::spec::Start;
-use ductape_providers::{GroupName, GroupSpec, MessageId, TopicName};
+use ductape_providers::{EventName, GroupName, GroupSpec, MessageId, TopicName};
 
 use super::brokers::Connected;
 use super::consumer_run::{Call, ConsumerRun, FirstFailures, Limits};
@@ -28,6 +28,7 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub(super) struct Program<'a> {
     pub(super) topics: &'a [&'static TopicDescriptor],
     pub(super) consumers: &'a [&'static ConsumerDescriptor],
+    pub(super) run_time_topics: &'a [EventName],
     pub(super) states: &'a States,
 }
 
@@ -35,7 +36,7 @@ fn finding(code: ErrorCode, message: String) -> Finding {
     Finding { code, message }
 }
 
-impl Program<'_> {
+impl<'a> Program<'a> {
     /// Finds what does not depend on the brokers.
     pub(super) fn check_names(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -92,12 +93,13 @@ impl Program<'_> {
     }
 
     /// The brokers whose topics the program has, each with one of the topics.
-    pub(super) fn broker_tags(&self) -> Vec<(&'static str, &'static str)> {
+    pub(super) fn broker_tags(&self) -> Vec<(&'a str, &'a str)> {
         let mut tags: Vec<(&str, &str)> = Vec::new();
-        for topic in self.topics {
-            let tag = topic.event.split(':').next().unwrap_or_default();
+        let known = self.topics.iter().map(|topic| topic.event);
+        for event in known.chain(self.run_time_topics.iter().map(EventName::as_str)) {
+            let tag = event.split(':').next().unwrap_or_default();
             if !tags.iter().any(|(known, _)| *known == tag) {
-                tags.push((tag, topic.event));
+                tags.push((tag, event));
             }
         }
         tags
@@ -112,7 +114,8 @@ impl Program<'_> {
         for topic in self.topics {
             all.push((topic_name(event_name(topic.event)?, topic.version), Some(*topic)));
         }
-        for event in connected.configured_events() {
+        let by_name = connected.configured_events().into_iter();
+        for event in by_name.chain(self.run_time_topics.iter().cloned()) {
             if !self.topics.iter().any(|topic| topic.event == event.as_str()) {
                 all.push((topic_name(event, 1), None));
             }
@@ -273,13 +276,14 @@ fn consumer_run(
 }
 
 /// A consumer that is known only at run time.
-pub(super) struct RunTimeConsumer {
-    pub(super) name: String,
-    pub(super) event: String,
-    pub(super) group: GroupSpec,
-    pub(super) options: ConsumerOptions,
-    pub(super) hold_max: Option<Duration>,
-    pub(super) call: Call,
+pub(crate) struct RunTimeConsumer {
+    pub(crate) name: String,
+    pub(crate) event: String,
+    pub(crate) group: GroupSpec,
+    pub(crate) options: ConsumerOptions,
+    /// In place of the usual, see [`Limits::hold_max`].
+    pub(crate) hold_max: Option<Duration>,
+    pub(crate) call: Call,
 }
 
 impl RunTimeConsumer {

@@ -22,4 +22,8 @@ mod testing;
 mod work;
 
 pub use builder::DuctapeBuilder;
+#[cfg(feature = "conformance")]
+pub(crate) use check::RunTimeConsumer;
+#[cfg(feature = "conformance")]
+pub(crate) use consumer_run::{BatchHandler, Call, SingleHandler};
 pub use ductape::Ductape;

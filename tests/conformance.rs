@@ -1,0 +1,99 @@
+//! Every promise, of the providers and of the runtime, on the embedded brokers and in the in-process test mode, side by
+//! side; and on brokers that are broken on purpose, where the suite must notice.
+
+#![allow(clippy::unwrap_used)] // a test may panic
+
+#[path = "conformance/broken.rs"]
+mod broken;
+#[path = "conformance/harness.rs"]
+mod harness;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ductape_events::conformance::{TEST_MODE, cases};
+use ductape_events::providers::conformance::{self, Case, Filter, Outcome, Report, run_cases};
+
+use crate::harness::Broker;
+
+/// The provider's cases and the runtime's.
+fn all_cases() -> Vec<Case> {
+    [conformance::cases(), cases()].concat()
+}
+
+/// Only what is named in `DUCTAPE_CASES`, with commas between, where it is set.
+fn filter() -> Filter {
+    match std::env::var("DUCTAPE_CASES") {
+        Ok(only) => Filter::only(only.split(',')),
+        Err(_) => Filter::all(),
+    }
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Unsupported(_) => "refused",
+        Outcome::Failed(_) => "FAILED",
+    }
+}
+
+/// One row a case, one column a broker; then how each did.
+fn table(reports: &[Report]) -> String {
+    let mut table = format!("\n{:<6} {:<56}", "id", "case");
+    for report in reports {
+        let _ = write!(table, " {:<10}", report.harness);
+    }
+    for (at, row) in reports[0].rows.iter().enumerate() {
+        let _ = write!(table, "\n{:<6} {:<56}", row.case.id, row.case.name);
+        for report in reports {
+            let _ = write!(table, " {:<10}", word(&report.rows[at].outcome));
+        }
+    }
+    for report in reports {
+        let (passed, refused, failed) = report.counts();
+        let took: Duration = report.rows.iter().map(|row| row.took).sum();
+        let _ = write!(
+            table,
+            "\n{}: {passed} passed, {refused} refused as the capability says, {failed} failed; {took:.1?} in all",
+            report.harness
+        );
+        for failure in report.failures() {
+            let _ = write!(table, "\n{}: {failure}", report.harness);
+        }
+    }
+    table + "\n"
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_answers_on_memory_on_durable_and_in_the_test_mode() {
+    let cases = all_cases();
+    let mut reports = Vec::new();
+    for broker in [Broker::memory(), Broker::durable(), Broker::test_mode()] {
+        reports.push(run_cases(Arc::new(broker), &cases, &filter()).await);
+    }
+    // Past the harness that keeps what a test prints: the table is what this test is for.
+    std::io::stdout().write_all(table(&reports).as_bytes()).unwrap();
+    assert_eq!(reports[2].harness, TEST_MODE);
+    // The test mode is memory that emulates durable: whatever a program is told there, it is told by the store.
+    let differing: Vec<String> = reports[1]
+        .rows
+        .iter()
+        .zip(&reports[2].rows)
+        .filter(|(durable, test)| word(&durable.outcome) != word(&test.outcome))
+        .map(|(durable, test)| {
+            format!(
+                "{}: {:?} and {:?}",
+                durable.case.id, durable.outcome, test.outcome
+            )
+        })
+        .collect();
+    assert!(
+        differing.is_empty(),
+        "durable and the test mode differ: {differing:#?}"
+    );
+    for report in &reports {
+        report.assert_passed();
+    }
+}
