@@ -12,8 +12,9 @@ use crate::clock;
 use crate::embedded::durable::cache::Cache;
 use crate::embedded::durable::config::{DurableConfig, Synchronous};
 use crate::embedded::durable::error::{is_fatal, translate};
-use crate::embedded::durable::lease::fill;
+use crate::embedded::durable::lease::{fill, ready_due, take_back_ended};
 use crate::embedded::durable::maintenance::Maintenance;
+use crate::embedded::durable::place::Identity;
 use crate::embedded::durable::queue::{Command, End, Mailbox, Queue};
 use crate::embedded::durable::schema;
 use crate::embedded::durable::settle::{give_back, millis};
@@ -35,6 +36,9 @@ const PAUSE: Duration = Duration::from_micros(500);
 const LOCK_SLEEP_MIN: Duration = Duration::from_micros(50);
 const LOCK_SLEEP_MAX: Duration = Duration::from_micros(400);
 const LOCK_SLEEP_LATE: Duration = Duration::from_millis(2);
+
+/// After how many rows a transaction takes no more.
+const ROWS_MAX: usize = 16 * 1024;
 
 /// A subscription of this process.
 #[derive(Debug)]
@@ -69,6 +73,7 @@ pub(super) struct Engine {
     quiet_since: Instant,
     running_since: Option<Instant>,
     closing: bool,
+    identity: Option<Identity>,
 }
 
 /// How a transaction failed.
@@ -96,6 +101,7 @@ impl Engine {
         instance: i64,
     ) -> Self {
         Self {
+            identity: Identity::of(&config.path),
             config,
             file,
             queue,
@@ -125,12 +131,19 @@ impl Engine {
             if !self.queue.take(&mut commands, patience) {
                 break;
             }
-            self.cycle(&mut commands);
-            if self.closing {
-                break;
+            loop {
+                let rest = commands.split_off(cycle_len(&commands));
+                self.cycle(&mut commands);
+                if self.closing {
+                    return;
+                }
+                self.maintain();
+                self.pause();
+                commands = rest;
+                if commands.is_empty() {
+                    break;
+                }
             }
-            self.maintain();
-            self.pause();
         }
     }
 
@@ -187,7 +200,9 @@ impl Engine {
         self.quiet_since = clock::now();
         match self.attempt(commands, true) {
             Ok(()) => {}
-            Err(failure) if failure.unknown || commands.len() == 1 && !self.any_wants() => {
+            Err(failure)
+                if failure.unknown || is_busy(&failure.error) || commands.len() == 1 && !self.any_wants() =>
+            {
                 for command in commands.iter_mut() {
                     self.fail(command, &failure);
                 }
@@ -233,7 +248,7 @@ impl Engine {
 
     fn fill_alone(&mut self) {
         if let Err(failure) = self.attempt(&mut [], true) {
-            if failure.error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
+            if is_busy(&failure.error) {
                 return;
             }
             for sub in self.subs.values_mut().filter(|sub| sub.wants) {
@@ -278,6 +293,8 @@ impl Engine {
 
     fn reopen(&mut self) -> Result<Connection, Failure> {
         self.full = None;
+        self.data_version = None;
+        self.identity = Identity::of(&self.config.path);
         schema::open(&self.config, &self.file).map_err(|error| {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
             Failure::from(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
@@ -336,7 +353,7 @@ impl Engine {
         let mut sleep = LOCK_SLEEP_MIN;
         loop {
             match conn.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                Err(error) if is_busy(&error) => {
                     let waited = clock::now().saturating_duration_since(started);
                     if waited >= self.config.busy_timeout {
                         return Err(error);
@@ -492,8 +509,9 @@ impl Engine {
             let Some(mut group) = self.cache.groups.remove(&sub.group) else {
                 continue;
             };
-            let due = |time: Option<i64>| time.is_some_and(|time| time <= now);
-            let hot = group.hot || due(group.next_due) || due(group.next_end);
+            take_back_ended(conn, &mut group, now)?;
+            ready_due(conn, &mut group, now)?;
+            let hot = group.hot;
             let capacity = wanted.min(sub.prefetch.saturating_sub(group.owned(sub.owner)));
             if hot && capacity > 0 {
                 tried.insert(sub.group);
@@ -622,6 +640,15 @@ impl Engine {
     }
 
     fn step(&mut self) -> Result<bool, Failure> {
+        // What is written to a file that has been deleted is lost, however well it was synchronised.
+        if self.conn.is_some() && Identity::of(&self.config.path) != self.identity {
+            tracing::error!(
+                file = self.file,
+                "the store's file was moved or deleted while it was open"
+            );
+            self.conn = None;
+            self.cache.forget();
+        }
         let Some(conn) = self.conn.take() else {
             return Ok(false);
         };
@@ -672,6 +699,23 @@ impl Drop for Engine {
             sub.mailbox.end(End::StoreClosed);
         }
     }
+}
+
+/// How many of `commands` become one transaction, so that it stays short enough for those who wait for other things.
+fn cycle_len(commands: &[Command]) -> usize {
+    let mut rows = 0;
+    let fits = |command: &&Command| {
+        let before = rows;
+        if let Command::Publish(work) = command {
+            rows += work.len();
+        }
+        before < ROWS_MAX
+    };
+    commands.iter().take_while(fits).count()
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 /// Changes when another connection has committed.

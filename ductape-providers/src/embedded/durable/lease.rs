@@ -41,7 +41,7 @@ pub(super) struct Filled {
     pub(super) more: bool,
 }
 
-/// Delivers at most `capacity` messages of `group` to `sub`.
+/// Delivers at most `capacity` messages of `group` to `sub`. What has come back or is due was made ready before.
 pub(super) fn fill(
     conn: &Connection,
     cache: &mut Cache,
@@ -50,8 +50,6 @@ pub(super) fn fill(
     capacity: usize,
     now: i64,
 ) -> Result<Filled> {
-    take_back_ended(conn, group, now)?;
-    ready_due(conn, group, now)?;
     let mut filling = Filling {
         conn,
         cache,

@@ -93,10 +93,11 @@ impl Maintenance {
             } else {
                 self.prune_log(conn, cache, config, *log, *is_topic, ROWS_MAX - deleted, now)?
             };
+            // A log with much to delete does not keep the others waiting.
+            self.next_log = *log;
             if deleted >= ROWS_MAX {
                 return Ok(deleted);
             }
-            self.next_log = *log;
         }
         if logs.len() < usize::try_from(LOGS_MAX).unwrap_or(usize::MAX) {
             self.next_log = 0;

@@ -32,6 +32,13 @@ pub(super) fn prepare(path: &Path) -> Result<Place> {
         directory_builder()
             .create(directory)
             .map_err(|error| failed("the store's directory can't be made", error))?;
+        // So that a power failure does not take the new directory with what was confirmed in it. Where directories
+        // can't be opened, this is the file system's own care.
+        if let Some(parent) = directory.parent()
+            && let Ok(parent) = std::fs::File::open(parent)
+        {
+            drop(parent.sync_all());
+        }
     }
     file_options()
         .open(path)
@@ -45,6 +52,28 @@ pub(super) fn prepare(path: &Path) -> Result<Place> {
         .with("file", path.display()));
     }
     Ok(place)
+}
+
+/// Tells a file from another that took its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    /// What tells the file at `path`; `None` when there is none.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Some(Self(metadata.dev(), metadata.ino()))
+        }
+        // Elsewhere an open file can't be deleted.
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            Some(Self(0, 0))
+        }
+    }
 }
 
 fn directory_builder() -> DirBuilder {

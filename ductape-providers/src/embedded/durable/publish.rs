@@ -54,6 +54,10 @@ impl PublishWork {
         (work, from)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     pub(super) fn add(&mut self, message: &Outgoing) {
         let same = |(topic, route): &(TopicName, Route)| *topic == message.topic && *route == message.route;
         // What is published together mostly goes to one place: the last is looked at first.

@@ -283,6 +283,55 @@ async fn every_publish_that_was_confirmed_before_closing_is_there() {
     );
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_deleted_file_is_noticed() {
+    let place = Place::new();
+    let store = place.open().await;
+    declare(&store, &[]).await;
+    publish(&store, message(None, "x")).await;
+    std::fs::remove_dir_all(&place.0).unwrap();
+    let noticed = async {
+        loop {
+            if let Err(error) = publish_all(&store, vec![message(None, "lost")]).await.remove(0) {
+                break error;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let error = timeout(Duration::from_secs(20), noticed)
+        .await
+        .expect("it went on");
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    assert!(error.to_string().contains("events.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_busy_file_is_waited_for_so_long_and_then_temporary() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.busy_timeout = Duration::from_millis(200);
+    let store = config.open().await.unwrap();
+    declare(&store, &[]).await;
+    let other = rusqlite::Connection::open(place.file()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = publish_all(&store, vec![message(None, "x")])
+        .await
+        .remove(0)
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.is_temporary()),
+        (ErrorKind::Throttled, true),
+        "{error}"
+    );
+    assert!(!error.is_indeterminate());
+    let (published, ()) = tokio::join!(publish_all(&store, vec![message(None, "y")]), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        other.execute_batch("COMMIT").unwrap();
+    });
+    assert!(published[0].is_ok());
+}
+
 #[tokio::test]
 async fn settled_messages_are_deleted_and_the_others_kept() {
     let place = Place::new();

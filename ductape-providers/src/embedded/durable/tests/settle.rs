@@ -88,6 +88,18 @@ async fn after_its_lease_a_delivery_is_anothers() {
 }
 
 #[tokio::test]
+async fn a_receiver_whose_own_leases_have_ended_gets_them_again() {
+    let place = Place::new();
+    let (store, bill, member) = with_one(&place, Duration::from_millis(100)).await;
+    drop(member);
+    let mut spec = SubscriptionSpec::new(topic(), bill);
+    spec.prefetch = NonZeroUsize::new(2).unwrap();
+    let mut member = store.subscribe(&spec).await.unwrap();
+    assert_eq!(texts(&receive(&mut member, 2).await), ["1", "2"]);
+    assert_eq!(texts(&receive(&mut member, 2).await), ["1", "2"]);
+}
+
+#[tokio::test]
 async fn an_extended_lease_is_kept() {
     let place = Place::new();
     let (_store, bill, mut member) = with_one(&place, Duration::from_millis(250)).await;
