@@ -5,6 +5,7 @@ mod cache;
 mod config;
 mod engine;
 mod error;
+mod execute;
 mod group;
 mod lease;
 mod maintenance;
