@@ -139,7 +139,7 @@ impl Group {
 
     pub(super) fn read_next_due(&mut self, conn: &Connection) -> Result<()> {
         let first = |state: i64| {
-            conn.prepare_cached("SELECT MIN(due) FROM waiting WHERE grp = ? AND state = ?")?
+            conn.prepare_cached("SELECT MIN(due) FROM waiting WHERE grp = ? AND state = ? AND due > 0")?
                 .query_row(params![self.id, state], |row| row.get::<_, Option<i64>>(0))
         };
         let delayed = if self.waiting[2] > 0 {

@@ -9,7 +9,7 @@ use crate::embedded::durable::cache::Cache;
 use crate::embedded::durable::engine::Sub;
 use crate::embedded::durable::group::{DELAYED, Entry, Group, PARKED, READY, SCHEDULED, ord};
 use crate::embedded::durable::schema::{POSITION_BITS, position, seq};
-use crate::embedded::durable::settle::{freed, wait};
+use crate::embedded::durable::settle::{freed, park, wait};
 use crate::embedded::durable::wire::{SET_LEN, hash, headers_of, id_hash, id_of};
 use crate::headers::Headers;
 use crate::message::{Incoming, Position};
@@ -94,7 +94,7 @@ pub(super) fn ready_due(conn: &Connection, group: &mut Group, now: i64) -> Resul
         if group.waits(state) > 0 {
             let due = conn
                 .prepare_cached(
-                    "UPDATE waiting SET state = 0, due = 0 WHERE grp = ? AND state = ? AND due <= ?",
+                    "UPDATE waiting SET state = 0, due = 0 WHERE grp = ? AND state = ? AND due > 0 AND due <= ?",
                 )?
                 .execute(params![group.id, state, now])?;
             let due = i64::try_from(due).unwrap_or(i64::MAX);
@@ -119,12 +119,19 @@ struct Filling<'a> {
     deliveries: Vec<Delivery>,
 }
 
+/// A row of `waiting`.
+struct Waiting {
+    ord: i64,
+    seq: i64,
+    deliveries: u32,
+}
+
 /// What is to be done with a message.
 enum Verdict {
     Deliver,
-    /// It waits behind this key or id, which another member has, or which has to be handled before it.
+    /// It waits behind its key, or behind this id: another member has it, or it has to be handled before.
     Park {
-        behind: i64,
+        behind: Option<i64>,
         leased: bool,
     },
     /// The group has handled its id.
@@ -139,63 +146,105 @@ impl Filling<'_> {
     /// Delivers what came back, was due, or waited for its key.
     fn take_waiting(&mut self) -> Result<()> {
         while self.group.waits(READY) > 0 && !self.is_full() {
-            let room = i64::try_from((self.capacity - self.deliveries.len()).max(16)).unwrap_or(i64::MAX);
-            let rows: Vec<(i64, i64, u32)> = self
-                .conn
-                .prepare_cached(
-                    "SELECT ord, seq, deliveries FROM waiting WHERE grp = ? AND state = 0 AND due = 0
-                     ORDER BY ord, seq LIMIT ?",
-                )?
-                .query_map(params![self.group.id, room], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                })?
-                .collect::<Result<_>>()?;
+            let rows = self.waiting(
+                "SELECT ord, seq, deliveries FROM waiting WHERE grp = ?1 AND state = 0 AND ?2 IS NULL
+                 ORDER BY ord, seq LIMIT ?3",
+                None,
+            )?;
             if rows.is_empty() {
                 break;
             }
-            for (ord, seq, deliveries) in rows {
+            for row in rows {
                 if self.is_full() {
                     break;
                 }
-                self.looked += 1;
-                let conn = self.conn;
-                let mut statement = conn.prepare_cached(record!("WHERE seq = ?"))?;
-                let mut record = statement.query([seq])?;
-                let Some(row) = record.next()? else {
-                    // Only a file that was changed from outside lacks a record that waits.
-                    tracing::error!(seq, "the store has lost a message");
-                    self.unwait(ord, seq)?;
-                    continue;
-                };
-                let (key, id) = self.marks(row)?;
-                match self.judge(row, ord, seq, key, id)? {
-                    Verdict::Deliver => {
-                        self.unwait(ord, seq)?;
-                        self.deliver(row, ord, seq, key, id, deliveries + 1)?;
-                    }
-                    Verdict::Park { behind, .. } => {
-                        conn.prepare_cached(
-                            "UPDATE waiting SET state = 1, behind = ? WHERE grp = ? AND ord = ? AND seq = ?",
-                        )?
-                        .execute(params![behind, self.group.id, ord, seq])?;
-                        self.group.count(READY, -1);
-                        self.group.count(PARKED, 1);
-                    }
-                    Verdict::Drop => {
-                        self.unwait(ord, seq)?;
-                        freed(conn, self.group, key, id)?;
-                    }
+                if let Some(key) = self.take_one(&row, READY)? {
+                    self.take_tail(key)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn unwait(&mut self, ord: i64, seq: i64) -> Result<()> {
+    /// Delivers what is parked behind `key`, which this member now holds: whoever has a key takes its tail along.
+    fn take_tail(&mut self, key: i64) -> Result<()> {
+        while self.group.waits(PARKED) > 0 && !self.is_full() {
+            let rows = self.waiting(
+                "SELECT ord, seq, deliveries FROM waiting WHERE grp = ?1 AND key = ?2 AND state = 1
+                 ORDER BY ord, seq LIMIT ?3",
+                Some(key),
+            )?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows {
+                if self.is_full() || self.take_one(&row, PARKED)?.is_none() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting(&self, sql: &str, key: Option<i64>) -> Result<Vec<Waiting>> {
+        let room = i64::try_from((self.capacity - self.deliveries.len()).max(16)).unwrap_or(i64::MAX);
+        self.conn
+            .prepare_cached(sql)?
+            .query_map(params![self.group.id, key, room], |row| {
+                Ok(Waiting {
+                    ord: row.get(0)?,
+                    seq: row.get(1)?,
+                    deliveries: row.get(2)?,
+                })
+            })?
+            .collect()
+    }
+
+    /// Delivers a message that waits in `state`, if it may be; then its key.
+    fn take_one(&mut self, waiting: &Waiting, state: i64) -> Result<Option<i64>> {
+        let &Waiting { ord, seq, deliveries } = waiting;
+        self.looked += 1;
+        let conn = self.conn;
+        let mut statement = conn.prepare_cached(record!("WHERE seq = ?"))?;
+        let mut record = statement.query([seq])?;
+        let Some(row) = record.next()? else {
+            // Only a file that was changed from outside lacks a record that waits.
+            tracing::error!(seq, "the store has lost a message");
+            let key = conn
+                .prepare_cached("SELECT key FROM waiting WHERE grp = ? AND ord = ? AND seq = ?")?
+                .query_row([self.group.id, ord, seq], |row| row.get(0))?;
+            self.unwait(ord, seq, state)?;
+            freed(conn, self.group, key, None)?;
+            return Ok(None);
+        };
+        let (key, id) = self.marks(row)?;
+        match self.judge(row, ord, seq, key, id)? {
+            Verdict::Deliver => {
+                self.unwait(ord, seq, state)?;
+                self.deliver(row, ord, seq, key, id, deliveries.saturating_add(1))?;
+                return Ok(key);
+            }
+            Verdict::Park { behind, .. } => {
+                conn.prepare_cached(
+                    "UPDATE waiting SET state = 1, behind = ? WHERE grp = ? AND ord = ? AND seq = ?",
+                )?
+                .execute(params![behind, self.group.id, ord, seq])?;
+                self.group.count(state, -1);
+                self.group.count(PARKED, 1);
+            }
+            Verdict::Drop => {
+                self.unwait(ord, seq, state)?;
+                freed(conn, self.group, key, id)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn unwait(&mut self, ord: i64, seq: i64, state: i64) -> Result<()> {
         self.conn
             .prepare_cached("DELETE FROM waiting WHERE grp = ? AND ord = ? AND seq = ?")?
             .execute([self.group.id, ord, seq])?;
-        self.group.count(READY, -1);
+        self.group.count(state, -1);
         Ok(())
     }
 
@@ -296,13 +345,7 @@ impl Filling<'_> {
                         stuck = true;
                         break;
                     }
-                    Verdict::Park { behind, .. } => {
-                        wait(conn, self.group, &entry, PARKED, 0, 0)?;
-                        conn.prepare_cached(
-                            "UPDATE waiting SET behind = ? WHERE grp = ? AND ord = ? AND seq = ?",
-                        )?
-                        .execute([behind, self.group.id, ord, seq])?;
-                    }
+                    Verdict::Park { behind, .. } => park(conn, self.group, &entry, behind)?,
                     Verdict::Drop => {}
                 }
             }
@@ -348,7 +391,7 @@ impl Filling<'_> {
             }
             if group.ids.contains_key(&id) {
                 return Ok(Verdict::Park {
-                    behind: id,
+                    behind: Some(id),
                     leased: true,
                 });
             }
@@ -357,7 +400,7 @@ impl Filling<'_> {
             )?;
             if waits && earlier.exists([group.id, id, ord, seq])? {
                 return Ok(Verdict::Park {
-                    behind: id,
+                    behind: Some(id),
                     leased: false,
                 });
             }
@@ -369,17 +412,25 @@ impl Filling<'_> {
                 .is_some_and(|held| held.owner != self.sub.owner)
             {
                 return Ok(Verdict::Park {
-                    behind: key,
+                    behind: None,
                     leased: true,
                 });
             }
-            let mut earlier = self.conn.prepare_cached(
-                "SELECT 1 FROM waiting WHERE grp = ? AND key = ? AND (ord, seq) < (?, ?) AND state <= ? LIMIT 1",
-            )?;
-            let last_state = if self.sub.strict { DELAYED } else { PARKED };
-            if waits && earlier.exists([group.id, key, ord, seq, last_state])? {
+            let earlier = if self.sub.strict {
+                "SELECT 1 FROM waiting
+                 WHERE grp = ? AND key = ? AND state IN (0, 1, 2) AND (ord, seq) < (?, ?) LIMIT 1"
+            } else {
+                "SELECT 1 FROM waiting
+                 WHERE grp = ? AND key = ? AND state IN (0, 1) AND (ord, seq) < (?, ?) LIMIT 1"
+            };
+            if waits
+                && self
+                    .conn
+                    .prepare_cached(earlier)?
+                    .exists([group.id, key, ord, seq])?
+            {
                 return Ok(Verdict::Park {
-                    behind: key,
+                    behind: None,
                     leased: false,
                 });
             }

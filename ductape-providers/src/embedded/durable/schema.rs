@@ -91,8 +91,9 @@ CREATE TABLE waiting (
     behind INTEGER,
     PRIMARY KEY (grp, ord, seq)
 ) WITHOUT ROWID;
-CREATE INDEX waiting_state ON waiting (grp, state, due);
-CREATE INDEX waiting_key ON waiting (grp, key) WHERE key IS NOT NULL;
+CREATE INDEX waiting_ready ON waiting (grp) WHERE state = 0;
+CREATE INDEX waiting_due ON waiting (grp, state, due) WHERE due > 0;
+CREATE INDEX waiting_key ON waiting (grp, key, state) WHERE key IS NOT NULL;
 CREATE INDEX waiting_id ON waiting (grp, id_hash) WHERE id_hash IS NOT NULL;
 CREATE INDEX waiting_behind ON waiting (grp, behind) WHERE behind IS NOT NULL;
 CREATE TABLE handled (grp INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (grp, id)) WITHOUT ROWID;

@@ -11,10 +11,6 @@ use crate::embedded::durable::lease::INDEX_BITS;
 use crate::error::Result;
 use crate::provider::Settlement;
 
-/// The most parked messages that one settlement makes ready: the rest follows when these are settled, so that a key
-/// with a long tail costs a little each time and not all at once.
-const PROMOTED_MAX: i64 = 64;
-
 /// Deliveries to settle. The answer says which were lost.
 pub(super) struct SettleWork {
     pub(super) sub: u64,
@@ -151,7 +147,32 @@ pub(super) fn wait(
     Ok(())
 }
 
-/// Makes what waits behind a key or an id ready, once no delivery has it any more.
+/// Notes that a message that was not delivered yet waits behind the id `behind`, or else behind its key.
+pub(super) fn park(
+    conn: &Connection,
+    group: &mut Group,
+    entry: &Entry,
+    behind: Option<i64>,
+) -> SqlResult<()> {
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO waiting (grp, ord, seq, state, due, deliveries, key, id_hash, behind)
+         VALUES (?, ?, ?, 1, 0, 0, ?, ?, ?)",
+    )?
+    .execute(params![
+        group.id,
+        entry.ord,
+        entry.seq,
+        entry.key,
+        entry.id_hash,
+        behind
+    ])?;
+    group.count(PARKED, 1);
+    Ok(())
+}
+
+/// Makes the first that waits behind a key, and behind an id, ready, once no delivery has it any more.
+///
+/// One is enough: whoever gets it takes the tail along, and its settlement frees the next.
 pub(super) fn freed(
     conn: &Connection,
     group: &mut Group,
@@ -161,15 +182,15 @@ pub(super) fn freed(
     if group.waits(PARKED) == 0 {
         return Ok(());
     }
+    let first_of_key = "UPDATE waiting SET state = 0, behind = NULL WHERE grp = ?1 AND (ord, seq) IN
+        (SELECT ord, seq FROM waiting WHERE grp = ?1 AND key = ?2 AND state = 1 ORDER BY ord, seq LIMIT 1)";
+    let first_of_id = "UPDATE waiting SET state = 0, behind = NULL WHERE grp = ?1 AND (ord, seq) IN
+        (SELECT ord, seq FROM waiting WHERE grp = ?1 AND behind = ?2 ORDER BY ord, seq LIMIT 1)";
     let key = key.filter(|key| !group.held.contains_key(key));
     let id = id.filter(|id| !group.ids.contains_key(id));
-    for behind in [key, id].into_iter().flatten() {
-        let promoted = conn
-            .prepare_cached(
-                "UPDATE waiting SET state = 0, behind = NULL WHERE grp = ?1 AND (ord, seq) IN
-                 (SELECT ord, seq FROM waiting WHERE grp = ?1 AND behind = ?2 ORDER BY ord, seq LIMIT ?3)",
-            )?
-            .execute([group.id, behind, PROMOTED_MAX])?;
+    for (sql, behind) in [(first_of_key, key), (first_of_id, id)] {
+        let Some(behind) = behind else { continue };
+        let promoted = conn.prepare_cached(sql)?.execute([group.id, behind])?;
         let promoted = i64::try_from(promoted).unwrap_or(i64::MAX);
         group.count(PARKED, -promoted);
         group.count(READY, promoted);
