@@ -1,0 +1,101 @@
+use std::fmt;
+use std::time::Duration;
+
+/// What a row has to reach.
+#[derive(Clone, Copy, Debug)]
+pub enum Bar {
+    /// Ours, as a share of the raw rate.
+    Ratio(f64),
+    /// Ours, in messages a second.
+    Rate(f64),
+    /// Ours, at most.
+    Most(f64, &'static str),
+}
+
+impl Bar {
+    fn is_met(self, ours: f64, raw: f64) -> bool {
+        match self {
+            Self::Ratio(least) => ours / raw >= least,
+            Self::Rate(least) => ours >= least,
+            Self::Most(most, _) => ours <= most,
+        }
+    }
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ratio(least) => write!(f, "ratio ≥ {least:.2}"),
+            Self::Rate(least) => write!(f, "≥ {least:.0}/s"),
+            Self::Most(most, unit) => write!(f, "≤ {most}{unit}"),
+        }
+    }
+}
+
+/// The times of both sides of a comparison, in the order of the rounds.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    ours: Vec<Duration>,
+    raw: Vec<Duration>,
+}
+
+/// Runs both sides in turn, `n` times after one to warm up.
+pub fn rounds(n: usize, mut ours: impl FnMut() -> Duration, mut raw: impl FnMut() -> Duration) -> Rounds {
+    let mut rounds = Rounds::default();
+    for round in 0..=n {
+        let pair = if round % 2 == 0 {
+            (ours(), raw())
+        } else {
+            let raw = raw();
+            (ours(), raw)
+        };
+        if round > 0 {
+            rounds.ours.push(pair.0);
+            rounds.raw.push(pair.1);
+        }
+    }
+    rounds
+}
+
+impl Rounds {
+    /// Prints the row of a comparison of `messages` a round: rates at the best round and at the median, and their ratios.
+    pub fn print(mut self, what: &str, messages: u64, bar: Bar) {
+        self.ours.sort_unstable();
+        self.raw.sort_unstable();
+        let rate = |times: &[Duration], at: usize| {
+            #[allow(clippy::cast_precision_loss)] // far below 2^52
+            let messages = messages as f64;
+            messages / times[at].as_secs_f64()
+        };
+        let middle = self.ours.len() / 2;
+        for (which, at) in [("best", 0), ("median", middle)] {
+            let (ours, raw) = (rate(&self.ours, at), rate(&self.raw, at));
+            row(
+                &format!("{what}, {which} of {}", self.ours.len()),
+                &format!("{ours:.0}/s"),
+                &format!("{raw:.0}/s"),
+                &format!("{:.2}", ours / raw),
+                bar,
+                bar.is_met(ours, raw),
+            );
+        }
+    }
+}
+
+/// Prints a row that is not a rate.
+pub fn print_row(what: &str, ours: f64, raw: Option<f64>, bar: Bar) {
+    row(
+        what,
+        &format!("{ours:.2}"),
+        &raw.map_or_else(|| "-".to_owned(), |raw| format!("{raw:.2}")),
+        &raw.map_or_else(|| "-".to_owned(), |raw| format!("{:.2}", ours / raw)),
+        bar,
+        bar.is_met(ours, raw.unwrap_or(1.0)),
+    );
+}
+
+#[allow(clippy::print_stdout)] // it is what a bench is for
+fn row(what: &str, ours: &str, raw: &str, ratio: &str, bar: Bar, met: bool) {
+    let met = if met { "met" } else { "MISSED" };
+    println!("| {what} | {ours} | {raw} | {ratio} | {bar} | {met} |");
+}
