@@ -9,7 +9,7 @@ use crate::embedded::durable::cache::Cache;
 use crate::embedded::durable::engine::Sub;
 use crate::embedded::durable::group::{DELAYED, Entry, Group, PARKED, READY, SCHEDULED, ord};
 use crate::embedded::durable::schema::{POSITION_BITS, position, seq};
-use crate::embedded::durable::settle::{freed, park, wait};
+use crate::embedded::durable::settle::{come_back, freed, park, wait};
 use crate::embedded::durable::wire::{SET_LEN, hash, headers_of, id_hash, id_of};
 use crate::headers::Headers;
 use crate::message::{Incoming, Position};
@@ -77,7 +77,7 @@ pub(super) fn take_back_ended(conn: &Connection, group: &mut Group, now: i64) ->
     }
     for (batch, owner, index) in group.find(|_, entry| entry.until <= now) {
         if let Some(entry) = group.release(batch, owner, index) {
-            wait(conn, group, &entry, READY, 0, entry.deliveries)?;
+            come_back(conn, group, &entry, READY, 0, entry.deliveries)?;
         }
     }
     group.read_next_end();

@@ -65,15 +65,16 @@ impl SettleWork {
                 }
                 Settlement::Reject => freed(conn, group, entry.key, entry.id_hash)?,
                 Settlement::Requeue => {
-                    wait(conn, group, &entry, READY, 0, entry.deliveries.saturating_sub(1))?;
+                    let deliveries = entry.deliveries.saturating_sub(1);
+                    come_back(conn, group, &entry, READY, 0, deliveries)?;
                 }
                 Settlement::RequeueAfter(Duration::ZERO) => {
-                    wait(conn, group, &entry, READY, 0, entry.deliveries)?;
+                    come_back(conn, group, &entry, READY, 0, entry.deliveries)?;
                 }
                 Settlement::RequeueAfter(delay) => {
                     // The millisecond that has begun may be almost over.
                     let due = now.saturating_add(1).saturating_add(millis(*delay));
-                    wait(conn, group, &entry, DELAYED, due, entry.deliveries)?;
+                    come_back(conn, group, &entry, DELAYED, due, entry.deliveries)?;
                     if !sub.strict {
                         freed(conn, group, entry.key, None)?;
                     }
@@ -103,14 +104,8 @@ pub(super) fn give_back(conn: &Connection, group: &mut Group, owner: i64, unseen
     for (batch, owner, index) in group.find(|of, _| of == owner) {
         if let Some(entry) = group.release(batch, owner, index) {
             let uncounted = u32::from(unseen.contains(&(batch, index)));
-            wait(
-                conn,
-                group,
-                &entry,
-                READY,
-                0,
-                entry.deliveries.saturating_sub(uncounted),
-            )?;
+            let deliveries = entry.deliveries.saturating_sub(uncounted);
+            come_back(conn, group, &entry, READY, 0, deliveries)?;
         }
     }
     group.hot = true;
@@ -170,6 +165,20 @@ pub(super) fn park(
     Ok(())
 }
 
+/// Notes that a delivery waits again, and makes the first of its key or id ready that was set aside before it: of two
+/// that wait for each other neither would come.
+pub(super) fn come_back(
+    conn: &Connection,
+    group: &mut Group,
+    entry: &Entry,
+    state: i64,
+    due: i64,
+    deliveries: u32,
+) -> SqlResult<()> {
+    wait(conn, group, entry, state, due, deliveries)?;
+    promote(conn, group, entry.key, entry.id_hash, (entry.ord, entry.seq))
+}
+
 /// Makes the first that waits behind a key, and behind an id, ready, once no delivery has it any more.
 ///
 /// One is enough: whoever gets it takes the tail along, and its settlement frees the next.
@@ -179,18 +188,31 @@ pub(super) fn freed(
     key: Option<i64>,
     id: Option<i64>,
 ) -> SqlResult<()> {
+    promote(conn, group, key, id, (i64::MAX, i64::MAX))
+}
+
+/// As [`freed`], of what stands before `(ord, seq)` alone.
+fn promote(
+    conn: &Connection,
+    group: &mut Group,
+    key: Option<i64>,
+    id: Option<i64>,
+    (ord, seq): (i64, i64),
+) -> SqlResult<()> {
     if group.waits(PARKED) == 0 {
         return Ok(());
     }
     let first_of_key = "UPDATE waiting SET state = 0, behind = NULL WHERE grp = ?1 AND (ord, seq) IN
-        (SELECT ord, seq FROM waiting WHERE grp = ?1 AND key = ?2 AND state = 1 ORDER BY ord, seq LIMIT 1)";
+        (SELECT ord, seq FROM waiting WHERE grp = ?1 AND key = ?2 AND state = 1 AND (ord, seq) < (?3, ?4)
+         ORDER BY ord, seq LIMIT 1)";
     let first_of_id = "UPDATE waiting SET state = 0, behind = NULL WHERE grp = ?1 AND (ord, seq) IN
-        (SELECT ord, seq FROM waiting WHERE grp = ?1 AND behind = ?2 ORDER BY ord, seq LIMIT 1)";
+        (SELECT ord, seq FROM waiting WHERE grp = ?1 AND behind = ?2 AND (ord, seq) < (?3, ?4)
+         ORDER BY ord, seq LIMIT 1)";
     let key = key.filter(|key| !group.held.contains_key(key));
     let id = id.filter(|id| !group.ids.contains_key(id));
     for (sql, behind) in [(first_of_key, key), (first_of_id, id)] {
         let Some(behind) = behind else { continue };
-        let promoted = conn.prepare_cached(sql)?.execute([group.id, behind])?;
+        let promoted = conn.prepare_cached(sql)?.execute([group.id, behind, ord, seq])?;
         let promoted = i64::try_from(promoted).unwrap_or(i64::MAX);
         group.count(PARKED, -promoted);
         group.count(READY, promoted);

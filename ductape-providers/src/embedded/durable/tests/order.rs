@@ -45,6 +45,38 @@ async fn a_key_that_one_process_holds_is_not_given_to_another() {
 }
 
 #[tokio::test]
+async fn a_key_that_comes_back_in_parts_is_delivered_again_from_its_earliest() {
+    for (how, second) in [
+        (Settlement::Requeue, Settlement::Requeue),
+        (
+            Settlement::Requeue,
+            Settlement::RequeueAfter(Duration::from_millis(20)),
+        ),
+    ] {
+        let place = Place::new();
+        let (one, two) = (place.open().await, place.open().await);
+        let bill = group("bill");
+        declare(&one, std::slice::from_ref(&bill)).await;
+        let (mut a, mut b) = (join(&one, &bill).await, join(&two, &bill).await);
+        publish_keyed(&one, &[("k", "k1"), ("k", "k2"), ("k", "k3")]).await;
+        let mut first = receive(&mut a, 2).await;
+        let (k2, k1) = (first.remove(1), first.remove(0));
+        settle(&a, k1, how).await;
+        // The other member looks at it while the key is still held, and sets it aside.
+        assert_idle(&two, &mut b).await;
+        settle(&a, k2, second).await;
+        drop(a);
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            let batch = receive(&mut b, 10).await;
+            seen.extend(texts(&batch));
+            ack_all(&b, batch).await;
+        }
+        assert_eq!(seen, ["k1", "k2", "k3"]);
+    }
+}
+
+#[tokio::test]
 async fn a_delayed_retry_holds_its_key_back_where_order_is_strict() {
     let place = Place::new();
     let store = place.open().await;
