@@ -88,6 +88,26 @@ pub(crate) fn open<T: DeserializeOwned>(payload: &[u8]) -> Result<T, serde_json:
     serde_json::from_slice(payload)
 }
 
+/// What is wrong with a payload, without the value that is: an event may be private, and this is logged.
+pub(crate) fn without_value(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    for (start, masked) in [
+        ("invalid type: ", "invalid type"),
+        ("invalid value: ", "invalid value"),
+        ("unknown variant ", "unknown variant"),
+    ] {
+        // serde writes `invalid type: string "…", expected u32 at line 1 column 9`.
+        if let Some(at) = text
+            .starts_with(start)
+            .then(|| text.rfind(", expected "))
+            .flatten()
+        {
+            return format!("{masked}{}", &text[at..]);
+        }
+    }
+    text
+}
+
 /// The headers that all messages of a topic from one producer have in common.
 pub(crate) fn shared_headers(event: &str, version: u32, source: &str) -> Vec<Header> {
     let header = |name: &'static str, value: String| (name.into(), value.into());

@@ -54,6 +54,7 @@ impl Delivery {
     ///
     /// The verdict that the payload can't be decoded, which makes a dead letter of it at the first attempt.
     pub fn event<T: DeserializeOwned>(&self) -> Result<T, Verdict> {
-        envelope::open(&self.message.payload).map_err(Verdict::undecodable)
+        envelope::open(&self.message.payload)
+            .map_err(|error| Verdict::undecodable(envelope::without_value(&error)))
     }
 }
