@@ -97,7 +97,7 @@ impl Memory {
         Self::new(config, capability)
     }
 
-    fn topic(&self, name: &TopicName) -> Result<Arc<Topic>> {
+    pub(super) fn topic(&self, name: &TopicName) -> Result<Arc<Topic>> {
         self.connection.check()?;
         let topics = self.broker.topics.read().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.get(name).map(Arc::clone);

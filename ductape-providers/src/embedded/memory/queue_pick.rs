@@ -82,8 +82,6 @@ impl Queue {
             self.members[member].unsettled += count;
             self.tracking_left = self.tracking_left.saturating_sub(count);
             if self.rules.leases {
-                // Members that wait without a timer must learn that there is a lease now.
-                self.stirred |= self.lease_check.is_none();
                 self.lease_check = Some(self.lease_check.map_or(until, |at| at.min(until)));
             }
         }
@@ -118,10 +116,6 @@ impl Queue {
             entry.own = self.entries.keep(message.clone(), Some(position));
             let at = self.entries.insert(entry);
             self.due.push(Reverse((due, at)));
-            self.push_window(NONE);
-            return Step::Passed;
-        }
-        if self.rules.once && self.handled.look(&message.id) == Known::Handled {
             self.push_window(NONE);
             return Step::Passed;
         }

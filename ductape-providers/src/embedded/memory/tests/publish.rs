@@ -137,6 +137,8 @@ async fn what_waits_at_the_front_does_not_fill_the_topic() {
         assert_eq!(text(&delivery), n.to_string());
         member.settle(delivery.receipt, Settlement::Ack).unwrap();
     }
+    let kept = shop.memory.topic(&shop.topic).unwrap().lock().ring.len();
+    assert!(kept <= 5, "capacity and retention are 5, but {kept} are kept");
     member.settle(held.receipt, Settlement::Requeue).unwrap();
     let again = member.next().await;
     assert_eq!(

@@ -160,12 +160,29 @@ async fn once_a_handled_id_is_not_delivered_again() {
     shop.send(message.clone()).await.unwrap();
     let delivery = member.next().await;
     member.settle(delivery.receipt, Settlement::Ack).unwrap();
-    shop.send(message.clone()).await.unwrap();
-    shop.send(message.with_route(to(&once()))).await.unwrap();
+    shop.send(message).await.unwrap();
     shop.publish(&["2"]).await;
     assert_eq!(member.texts(), ["2"]);
     let backlog = shop.memory.backlog(&shop.topic, &once().name).await.unwrap();
     assert_eq!((backlog.ready, backlog.in_flight), (0, 1));
+}
+
+#[tokio::test]
+async fn once_what_is_sent_to_the_group_alone_is_delivered_and_remembered() {
+    let shop = Shop::open(&[once()]).await;
+    let mut member = shop.join(&once()).await;
+    let message = shop.message("1");
+    let alone = message.clone().with_route(to(&once()));
+    shop.send(message.clone()).await.unwrap();
+    let first = member.next().await;
+    shop.send(alone.clone()).await.unwrap();
+    let copy = member.next().await;
+    member.settle(first.receipt, Settlement::Reject).unwrap();
+    member.settle(copy.receipt, Settlement::Ack).unwrap();
+    shop.send(message).await.unwrap();
+    assert!(member.texts().is_empty());
+    shop.send(alone).await.unwrap();
+    assert_eq!(member.texts(), ["1"]);
 }
 
 #[tokio::test]
