@@ -7,9 +7,10 @@ pub use schemars;
 pub use serde;
 pub use serde_json;
 
+pub use crate::consumer::call::{decode, decode_batch, finish, finish_batch};
 pub use crate::consumer::{
     Backoff, BatchDelivery, Consumer, ConsumerDescriptor, ConsumerOptions, Delivery, FromBatch, FromDelivery,
-    Handler, IntoBatchOutcome, IntoOutcome, RegisteredConsumer, Requirements, RetryOptions, Verdict,
+    Handler, RegisteredConsumer, Requirements, RetryOptions, Verdict,
 };
 pub use crate::sample::{
     Sample, SampleAt, SampleVariant, Tagging, sample_of, sample_of_schema, sample_value,

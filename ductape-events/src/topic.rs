@@ -194,3 +194,50 @@ impl<T: fmt::Display + ?Sized> KeyField for T {
         let _ = write!(key.buffer, "{self}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::{KeyWriter, Topic};
+    use crate::topic;
+
+    #[topic("topics:moved", key = (order_id, place))]
+    enum Moved {
+        Shipped { order_id: u32, place: String },
+        Returned { place: String, order_id: u32 },
+    }
+
+    #[topic("topics:seen", key = 0)]
+    struct Seen(String);
+
+    #[topic("topics:counted")]
+    struct Counted;
+
+    fn key_of(event: &impl Topic) -> Option<String> {
+        let mut buffer = BytesMut::new();
+        let mut writer = KeyWriter::new(&mut buffer);
+        event.write_key(&mut writer);
+        let is_written = writer.is_written();
+        is_written.then(|| String::from_utf8(buffer.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_key_is_the_text_of_its_fields() {
+        let (place, other) = ("a".to_owned(), "b".to_owned());
+        assert_eq!(
+            key_of(&Moved::Shipped { order_id: 1, place }).as_deref(),
+            Some("1/a")
+        );
+        assert_eq!(
+            key_of(&Moved::Returned {
+                order_id: 2,
+                place: other
+            })
+            .as_deref(),
+            Some("2/b")
+        );
+        assert_eq!(key_of(&Seen("x".to_owned())).as_deref(), Some("x"));
+        assert_eq!(key_of(&Counted), None);
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) fn payload(attribute: TokenStream, item: &TokenStream) -> TokenStream
         _ => None,
     };
     if let Some(attributes) = attributes {
-        let paths = derived(&cx, attributes);
+        let paths = derived(attributes);
         let missing: Vec<&str> = Derives::TRAITS
             .into_iter()
             .filter(|name| !paths.iter().any(|path| last_is(path, name)))

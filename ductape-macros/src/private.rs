@@ -1,5 +1,5 @@
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 use syn::ext::IdentExt as _;
 
@@ -54,6 +54,18 @@ impl Private {
         Some(path)
     }
 
+    /// The same path, as if it were written at `span`: an error in what it names is then reported there.
+    pub(crate) fn at(&self, span: Span) -> Self {
+        let mut root = self.root.clone();
+        if let Some(colon) = &mut root.leading_colon {
+            colon.spans = colon.spans.map(|old| old.located_at(span));
+        }
+        for segment in &mut root.segments {
+            segment.ident.set_span(segment.ident.span().located_at(span));
+        }
+        Self { root }
+    }
+
     /// The path of `name` within, as the text that `#[serde(crate = "…")]` takes.
     pub(crate) fn text(&self, name: &str) -> String {
         let mut text = String::new();
@@ -70,7 +82,11 @@ impl Private {
 impl ToTokens for Private {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let root = &self.root;
-        tokens.extend(quote!(#root::__private));
+        let span = root
+            .segments
+            .last()
+            .map_or_else(Span::call_site, |segment| segment.ident.span());
+        tokens.extend(quote_spanned!(span=> #root::__private));
     }
 }
 

@@ -4,8 +4,8 @@ pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a s
     let near = known
         .into_iter()
         .map(|candidate| (distance(&word, candidate), candidate));
-    // Two thirds of a word must be right, and at least one letter.
-    let near = near.filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(3).min(3));
+    // One letter may be wrong, and in longer words every third.
+    let near = near.filter(|(distance, candidate)| *distance <= (candidate.len() / 3).clamp(1, 3));
     let near = near.filter(|(distance, candidate)| *distance < candidate.len());
     near.min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

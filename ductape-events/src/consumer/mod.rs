@@ -6,6 +6,7 @@
 //! - [`batch`](BatchDelivery) is the same for handlers that take many events at once.
 
 mod batch;
+pub(crate) mod call;
 pub(crate) mod delivery;
 mod descriptor;
 mod extract;

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::parse_quote;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, ReturnType, parse_quote};
 
+use super::call;
 use super::model::{ConsumerModel, Event};
 
 /// The function, a type of its name, and the registration.
@@ -14,9 +15,10 @@ pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
     };
     let ConsumerModel { private, name, .. } = model;
     let ident = &model.input.function.sig.ident;
-    let function = function(model, &parse_quote!(#[allow(clippy::unused_async)]));
+    let mut function = model.input.function.clone();
+    // It is `async` for the runtime's sake, whether it waits for something or not.
+    function.attrs.push(parse_quote!(#[allow(clippy::unused_async)]));
     let marker = marker(model);
-    let conditions = conditions(model);
     let topic = &event.topic;
     let options = options(model);
     let requires = requires(model, event);
@@ -25,7 +27,7 @@ pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
     } else {
         quote!(Single)
     };
-    let call = call(model, event);
+    let call = call::function(model, event);
     let descriptor = local("__DUCTAPE_CONSUMER");
     let called = local("__ductape_call");
     let topic_descriptor = {
@@ -35,7 +37,6 @@ pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
     quote! {
         #function
         #marker
-        #(#conditions)*
         #[allow(deprecated)]
         const _: () = {
             static #descriptor: #private::ConsumerDescriptor = #private::ConsumerDescriptor {
@@ -58,20 +59,12 @@ pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
     }
 }
 
-/// The user's function with one more attribute.
-pub(crate) fn function(model: &ConsumerModel<'_>, attribute: &Attribute) -> TokenStream {
-    let function = &model.input.function;
-    quote!(#attribute #function)
-}
-
 /// The type that stands for the function.
 pub(crate) fn marker(model: &ConsumerModel<'_>) -> TokenStream {
     let function = &model.input.function;
     let (ident, visibility) = (&function.sig.ident, &function.vis);
-    let conditions = conditions(model);
     // Braces keep it out of the namespace of values, where the function is.
     quote! {
-        #(#conditions)*
         #[doc(hidden)]
         #[allow(
             dead_code,
@@ -82,17 +75,6 @@ pub(crate) fn marker(model: &ConsumerModel<'_>) -> TokenStream {
         )]
         #visibility struct #ident {}
     }
-}
-
-/// The conditions under which the function exists.
-pub(crate) fn conditions<'a>(model: &'a ConsumerModel<'_>) -> Vec<&'a Attribute> {
-    model
-        .input
-        .function
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"))
-        .collect()
 }
 
 fn options(model: &ConsumerModel<'_>) -> TokenStream {
@@ -184,7 +166,7 @@ fn duration(duration: Duration) -> TokenStream {
 fn requires(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
     let private = &model.private;
     let requirements = local("__ductape_requirements");
-    let from = extractor_trait(event);
+    let from = call::extractor_trait(event);
     let require = model.extractors.iter().map(|extractor| {
         let owned = &extractor.owned;
         let span = owned.span().resolved_at(Span::mixed_site());
@@ -197,119 +179,7 @@ fn requires(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
     quote!(|#requirements| { #require })
 }
 
-fn extractor_trait(event: &Event) -> TokenStream {
-    if event.is_batch {
-        quote!(FromBatch)
-    } else {
-        quote!(FromDelivery)
-    }
-}
-
-/// The function that decodes, extracts, calls the user's function, and turns what it returns into a verdict.
-fn call(model: &ConsumerModel<'_>, event: &Event) -> TokenStream {
-    let private = &model.private;
-    let signature = &model.input.function.sig;
-    let (ident, called, delivery) = (
-        &signature.ident,
-        local("__ductape_call"),
-        local("__ductape_delivery"),
-    );
-    let (first, error) = (local("__ductape_event"), local("__ductape_error"));
-    let (ready, returned) = (local("__ductape_ready"), local("__ductape_returned"));
-    let topic = &event.topic;
-    let topic_span = topic.span().resolved_at(Span::mixed_site());
-    let source = if event.is_batch {
-        local("__ductape_decoded")
-    } else {
-        delivery.clone()
-    };
-    let from = extractor_trait(event);
-    let make = if event.is_batch {
-        quote!(from_batch)
-    } else {
-        quote!(from_delivery)
-    };
-    let failed = if event.is_batch {
-        quote!(#source.failed(#error))
-    } else {
-        quote!(::core::convert::From::from(#error))
-    };
-    let borrow = |by_reference: bool| by_reference.then(|| quote!(&));
-    let mut arguments = vec![{
-        let borrow = borrow(event.by_reference);
-        quote!(#borrow #first)
-    }];
-    let mut extracts = TokenStream::new();
-    for (at, extractor) in model.extractors.iter().enumerate() {
-        let owned = &extractor.owned;
-        let value = local(&format!("__ductape_parameter_{at}"));
-        let span = owned.span().resolved_at(Span::mixed_site());
-        let make = quote_spanned!(span=> <#owned as #private::#from>::#make);
-        let source = if event.is_batch {
-            quote!(&#source)
-        } else {
-            quote!(#source)
-        };
-        extracts.extend(quote! {
-            let #value = match #make(#source) {
-                ::core::result::Result::Ok(#ready) => #ready,
-                ::core::result::Result::Err(#error) => return #failed,
-            };
-        });
-        let borrow = borrow(extractor.by_reference);
-        arguments.push(quote!(#borrow #value));
-    }
-    let outcome_span = match &signature.output {
-        ReturnType::Default => ident.span(),
-        ReturnType::Type(_, ty) => ty.span(),
-    }
-    .resolved_at(Span::mixed_site());
-    // A future that is not `Send` is reported where this is.
-    let boxed_span = ident.span().resolved_at(Span::mixed_site());
-    let (given, decode, outcome, verdict) = if event.is_batch {
-        (
-            quote!(BatchDelivery),
-            quote! {
-                let (#first, #source) = #delivery.events::<#topic>();
-                if #first.is_empty() {
-                    return #source.nothing();
-                }
-            },
-            quote_spanned!(outcome_span=> #private::IntoBatchOutcome::into_batch_outcome(#returned, #source)),
-            quote!(::std::vec::Vec<#private::Verdict>),
-        )
-    } else {
-        (
-            quote!(Delivery),
-            {
-                let decode = quote_spanned!(topic_span=> #delivery.event::<#topic>());
-                quote! {
-                    let #first = match #decode {
-                        ::core::result::Result::Ok(#ready) => #ready,
-                        ::core::result::Result::Err(#error) => return #error,
-                    };
-                }
-            },
-            quote_spanned!(outcome_span=> #private::IntoOutcome::into_outcome(#returned, #delivery)),
-            quote!(#private::Verdict),
-        )
-    };
-    let body = quote! {
-        {
-            #decode
-            #extracts
-            let #returned = #ident(#(#arguments),*).await;
-            #outcome.await
-        }
-    };
-    let boxed = quote_spanned!(boxed_span=> ::std::boxed::Box::pin(async move #body));
-    quote! {
-        fn #called(#delivery: &#private::#given) -> #private::BoxFuture<'_, #verdict> {
-            #boxed
-        }
-    }
-}
-
-fn local(name: &str) -> Ident {
+/// A name in generated code that no name of the user's can meet.
+pub(super) fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }

@@ -9,20 +9,23 @@ use super::model::ConsumerModel;
 /// function would be reported as well.
 pub(crate) fn consumer(model: &ConsumerModel<'_>, error: &syn::Error) -> TokenStream {
     let signature = &model.input.function.sig;
-    let function = expand::function(model, &parse_quote!(#[allow(dead_code, clippy::unused_async)]));
+    let mut function = model.input.function.clone();
+    function
+        .attrs
+        .push(parse_quote!(#[allow(dead_code, clippy::unused_async)]));
+    // What was reported already would be refused once more by the compiler.
+    function.sig.constness = None;
     let error = error.to_compile_error();
     // Within an impl block no type can stand.
     if signature.receiver().is_some() {
         return quote!(#function #error);
     }
     let marker = expand::marker(model);
-    let conditions = expand::conditions(model);
     let (private, ident) = (&model.private, &signature.ident);
     quote! {
         #function
         #marker
         #error
-        #(#conditions)*
         #[allow(deprecated)]
         const _: () = {
             #[automatically_derived]

@@ -8,6 +8,7 @@ use quote::quote;
 
 use crate::ctxt::Ctxt;
 
+mod call;
 mod check;
 mod expand;
 mod fallback;

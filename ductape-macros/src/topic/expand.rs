@@ -59,14 +59,12 @@ fn implementation(model: &TopicModel<'_>, ty: &impl ToTokens, type_name: &str, e
         portable,
         ..
     } = model;
-    let conditions = conditions(&model.input.attributes);
     let key = optional(key_name(model));
     let compatibility = optional(model.compatibility.map(str::to_owned));
     let sample = model.sample.function(private, ty);
     let write_key = write_key(model);
     let descriptor = format_ident!("__DUCTAPE_TOPIC", span = Span::mixed_site());
     quote! {
-        #(#conditions)*
         #[allow(deprecated)]
         const _: () = {
             static #descriptor: #private::TopicDescriptor = #private::TopicDescriptor {
@@ -96,8 +94,8 @@ fn implementation(model: &TopicModel<'_>, ty: &impl ToTokens, type_name: &str, e
     }
 }
 
-/// The conditions under which the item exists.
-pub(crate) fn conditions(attributes: &[Attribute]) -> Vec<&Attribute> {
+/// The conditions under which a variant exists; those of the item itself are decided before it is seen here.
+fn conditions(attributes: &[Attribute]) -> Vec<&Attribute> {
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("cfg"))

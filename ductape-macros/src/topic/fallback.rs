@@ -21,7 +21,6 @@ pub(crate) fn topic(model: &TopicModel<'_>, error: &syn::Error) -> TokenStream {
     }
     let TopicModel { private, .. } = model;
     let ident = &model.input.ident;
-    let conditions = expand::conditions(&model.input.attributes);
     let (params, arguments, bounds) = generics.split_for_impl();
     // The bounds of a generic type are left to the implementations that its derives make.
     let holds = (!generics.params.is_empty()).then(|| {
@@ -39,7 +38,6 @@ pub(crate) fn topic(model: &TopicModel<'_>, error: &syn::Error) -> TokenStream {
     quote! {
         #item
         #error
-        #(#conditions)*
         #[allow(deprecated)]
         const _: () = {
             #[automatically_derived]

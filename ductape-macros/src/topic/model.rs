@@ -262,7 +262,7 @@ impl Derives {
                 Err(error) => cx.push(error),
             }
         }
-        let derived = derived(cx, &input.attributes);
+        let derived = derived(&input.attributes);
         for (name, span) in &manual {
             if derived.iter().any(|path| last_is(path, name)) {
                 let message = format!("`{name}` is derived below; leave the derive out, or `manual({name})`");
@@ -284,23 +284,13 @@ impl Derives {
     }
 }
 
-/// The paths in the derives below the attribute.
-pub(crate) fn derived(cx: &Ctxt, attributes: &[Attribute]) -> Vec<Path> {
+/// The paths in the derives below the attribute. What stands in a `cfg_attr` is decided before it is seen here.
+pub(crate) fn derived(attributes: &[Attribute]) -> Vec<Path> {
     let mut paths = Vec::new();
     let parser = Punctuated::<Path, Token![,]>::parse_terminated;
     for attribute in attributes {
         if attribute.path().is_ident("derive") {
             paths.extend(attribute.parse_args_with(parser).into_iter().flatten());
-        }
-        let Meta::List(list) = &attribute.meta else {
-            continue;
-        };
-        let text = list.tokens.to_string();
-        if attribute.path().is_ident("cfg_attr") && text.contains("derive") {
-            for name in Derives::TRAITS.into_iter().filter(|name| text.contains(name)) {
-                let message = format!("an event always needs `{name}`; derive it outside of `cfg_attr`");
-                cx.error(&list.tokens, message);
-            }
         }
     }
     paths

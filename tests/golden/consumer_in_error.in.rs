@@ -1,0 +1,2 @@
+#[consumer(grup = "billing")]
+fn bill(&mut self) {}

@@ -1,0 +1,2 @@
+#[consumer]
+async fn notify(order: OrderCreated) {}

@@ -1,0 +1,1 @@
+//! The tests stand in targets of their own; nothing is shared between them.

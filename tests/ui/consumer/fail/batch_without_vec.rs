@@ -1,0 +1,11 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created")]
+struct OrderCreated {
+    order_id: String,
+}
+
+#[consumer(batch = 100)]
+async fn bill(order: OrderCreated) {}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created")]
+struct OrderCreated {
+    order_id: String,
+}
+
+#[consumer(batch = 0)]
+async fn bill(orders: Vec<OrderCreated>) {}
+
+fn main() {}

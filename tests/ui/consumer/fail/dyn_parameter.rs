@@ -1,0 +1,11 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created")]
+struct OrderCreated {
+    order_id: String,
+}
+
+#[consumer]
+async fn bill(order: OrderCreated, store: &dyn Send) {}
+
+fn main() {}

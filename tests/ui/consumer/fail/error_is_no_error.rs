@@ -1,0 +1,13 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created")]
+struct OrderCreated {
+    order_id: String,
+}
+
+#[consumer]
+async fn bill(order: OrderCreated) -> Result<(), u32> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created")]
+struct OrderCreated {
+    order_id: String,
+}
+
+struct Billed;
+
+#[consumer]
+async fn bill(order: OrderCreated) -> Result<Billed, HandlerError> {
+    Ok(Billed)
+}
+
+fn main() {}

@@ -1,0 +1,20 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created")]
+struct OrderCreated {
+    order_id: String,
+}
+
+
+#[consumer(timeout = 30)]
+async fn bill(order: OrderCreated) {}
+
+fn build() {
+    let _ = <bill as ductape_events::consumer::Consumer>::descriptor();
+}
+
+async fn direct(order: OrderCreated) {
+    bill(order).await;
+}
+
+fn main() {}

@@ -1,0 +1,15 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created")]
+struct OrderCreated {
+    order_id: String,
+}
+
+struct Billing;
+
+impl Billing {
+    #[consumer]
+    async fn bill(&self, order: OrderCreated) {}
+}
+
+fn main() {}

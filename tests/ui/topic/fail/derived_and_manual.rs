@@ -1,0 +1,9 @@
+use ductape_events::prelude::*;
+
+#[topic("order-events:order-created", manual(JsonSchema, Display))]
+#[derive(JsonSchema)]
+struct OrderCreated {
+    order_id: String,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use ductape_events::prelude::*;
+
+#[topic("clock:ticked")]
+struct Ticked;
+
+fn main() {}
