@@ -1,5 +1,7 @@
-//! A program as unfriendly to generated code as one can be: every lint an error, no prelude, and its own things under
-//! the names that generated code might lean on.
+//! A program as unfriendly to generated code as one can be: every lint an error, its own things under the names that
+//! generated code might lean on, and modules without a prelude.
+//!
+//! What schemars derives leans on the prelude itself; where that is missing, a topic has its `JsonSchema` by hand.
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -21,9 +23,8 @@
     clippy::absolute_paths,
     clippy::unwrap_used
 )]
-#![no_implicit_prelude]
 
-use ::ductape_events::consumer::{Consumer as _, FromDelivery};
+use ::ductape_events::consumer::Consumer as _;
 use ::ductape_events::{Topic as _, consumer, payload, topic};
 
 /// In the way of `core`.
@@ -43,12 +44,6 @@ pub struct Result;
 /// In the way of `Option`.
 #[derive(Debug)]
 pub struct Option;
-/// In the way of `Some`.
-#[derive(Debug)]
-pub struct Some;
-/// In the way of `Ok`.
-#[derive(Debug)]
-pub struct Ok;
 /// In the way of `Vec`.
 #[derive(Debug)]
 pub struct Box;
@@ -144,47 +139,89 @@ macro_rules! made {
             second: &::ductape_events::Context,
             third: ::ductape_events::consumer::Attempt,
         ) {
-            ::std::mem::drop((first.$field, second, third));
+            let _: (_, _, _) = (first.$field, second, third);
         }
     };
 }
 
 made!(Made, takes_made, "hygiene:made", number: u32, "made", 40 + 2);
 
-/// An extractor.
-#[derive(Debug)]
-pub struct Own;
+/// Without a prelude, and with things in the way of its functions.
+#[no_implicit_prelude]
+pub mod bare {
+    use ::ductape_events::consumer::FromDelivery;
+    use ::ductape_events::{consumer, topic};
 
-impl FromDelivery for Own {
-    fn from_delivery(
-        _: &::ductape_events::consumer::Delivery,
-    ) -> ::std::result::Result<Self, ::ductape_events::consumer::HandlerError> {
-        ::std::result::Result::Ok(Self)
+    use super::Raw;
+
+    /// In the way of `core`.
+    pub mod core {}
+    /// In the way of `std`.
+    pub mod std {}
+    /// In the way of `Some`.
+    #[derive(Debug)]
+    pub struct Some;
+    /// In the way of `Ok`.
+    #[derive(Debug)]
+    pub struct Ok;
+    /// In the way of `Err`.
+    #[derive(Debug)]
+    pub struct Err;
+
+    /// A topic whose schema is written by hand.
+    #[topic("hygiene:bare", key = id, manual(JsonSchema))]
+    #[derive(Debug)]
+    pub struct Bare {
+        /// The key.
+        #[sample(5)]
+        pub id: u32,
     }
-}
 
-/// A consumer under a keyword.
-#[consumer(
-    once,
-    retry(attempts = 2, base = "1s"),
-    timeout = "1s",
-    ordering = "strict",
-    start = "latest"
-)]
-pub async fn r#match(raw: r#Raw, own: &Own, _: Own) -> ::std::result::Result<(), ::std::fmt::Error> {
-    ::std::mem::drop((raw, own));
-    ::std::result::Result::Ok(())
-}
+    impl ::schemars::JsonSchema for Bare {
+        fn schema_name() -> ::std::borrow::Cow<'static, str> {
+            ::std::borrow::Cow::Borrowed("Bare")
+        }
 
-/// A batch.
-#[consumer(batch = 10)]
-pub async fn batch(raws: ::std::vec::Vec<r#Raw>) {
-    ::std::mem::drop(raws);
-}
+        fn json_schema(generator: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
+            <super::Part as ::schemars::JsonSchema>::json_schema(generator)
+        }
+    }
 
-#[consumer]
-async fn private(variants: &Variants) {
-    let _: &Variants = variants;
+    /// An extractor.
+    #[derive(Debug)]
+    pub struct Own;
+
+    impl FromDelivery for Own {
+        fn from_delivery(
+            _: &::ductape_events::consumer::Delivery,
+        ) -> ::std::result::Result<Self, ::ductape_events::consumer::HandlerError> {
+            ::std::result::Result::Ok(Self)
+        }
+    }
+
+    /// A consumer under a keyword.
+    #[consumer(
+        once,
+        retry(attempts = 2, base = "1s"),
+        timeout = "1s",
+        ordering = "strict",
+        start = "latest"
+    )]
+    pub async fn r#match(raw: Raw, own: &Own, _: Own) -> ::std::result::Result<(), ::std::fmt::Error> {
+        ::std::mem::drop((raw, own));
+        ::std::result::Result::Ok(())
+    }
+
+    /// A batch.
+    #[consumer(batch = 10)]
+    pub async fn batch(raws: ::std::vec::Vec<Raw>) {
+        ::std::mem::drop(raws);
+    }
+
+    #[consumer]
+    pub(super) async fn hidden(bare: &Bare) {
+        let _: &Bare = bare;
+    }
 }
 
 #[test]
@@ -195,7 +232,7 @@ fn raw_names_lose_their_prefix() {
         ::std::option::Option::Some("type/__ductape_key")
     );
     ::std::assert_eq!(Raw::sample()["type"], "kind");
-    ::std::assert_eq!(r#match::descriptor().name, "match");
+    ::std::assert_eq!(bare::r#match::descriptor().name, "match");
 }
 
 #[test]
@@ -205,8 +242,8 @@ fn what_a_macro_makes_is_a_topic_and_a_consumer() {
         takes_made::descriptor().options.group,
         ::std::option::Option::Some("made")
     );
-    ::std::assert_eq!((batch::descriptor().topic)().event, "hygiene:raw");
-    ::std::assert_eq!(private::descriptor().name, "private");
+    ::std::assert_eq!((bare::batch::descriptor().topic)().event, "hygiene:raw");
+    ::std::assert_eq!(bare::hidden::descriptor().name, "hidden");
 }
 
 #[test]

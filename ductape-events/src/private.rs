@@ -7,7 +7,7 @@ pub use schemars;
 pub use serde;
 pub use serde_json;
 
-pub use crate::consumer::call::{decode, decode_batch, finish, finish_batch};
+pub use crate::consumer::call::{consumed, finish, finish_batch};
 pub use crate::consumer::{
     Backoff, BatchDelivery, Consumer, ConsumerDescriptor, ConsumerOptions, Delivery, FromBatch, FromDelivery,
     Handler, RegisteredConsumer, Requirements, RetryOptions, Verdict,

@@ -1,5 +1,7 @@
 //! The types that samples are made of: one for each way of serde and of JSON Schema to shape a value.
 
+#![allow(dead_code, missing_debug_implementations, unreachable_pub)] // only their shapes matter
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::{NonZeroI8, NonZeroU32};
 use std::time::{Duration, SystemTime};

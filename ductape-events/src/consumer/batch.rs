@@ -2,7 +2,9 @@ use serde::de::DeserializeOwned;
 
 use ductape_providers::MessageId;
 
-use crate::consumer::{Delivery, Failure, HandlerError, Meta, Outcome, Requirements, State, Verdict};
+use crate::consumer::{
+    Delivery, Failure, HandlerError, Meta, Outcome, Requirements, Settling, State, Verdict,
+};
 use crate::context::Context;
 use crate::produce;
 use crate::topic::Topic;
@@ -57,11 +59,6 @@ impl Decoded<'_> {
     pub fn failed(self, error: HandlerError) -> Vec<Verdict> {
         let verdict = Verdict::from(error);
         self.with_all(&verdict)
-    }
-
-    /// The verdicts of the whole batch from what the handler returned.
-    pub async fn finish<R: IntoBatchOutcome>(self, returned: R) -> Vec<Verdict> {
-        returned.into_batch_outcome(self).await
     }
 
     /// The verdicts of the whole batch when no event could be decoded.
@@ -165,49 +162,52 @@ impl FromBatch for Vec<MessageId> {
     note = "return `()`, `Result<(), E>`, `Result<Vec<Outcome>, E>`, or `Result<Vec<U>, E>` where `U` is a topic; `E` is any error"
 )]
 pub trait IntoBatchOutcome {
-    /// The verdicts, in the order of the batch.
-    fn into_batch_outcome(self, batch: Decoded<'_>) -> impl Future<Output = Vec<Verdict>> + Send;
+    /// The verdicts, in the order of the batch, or the way to them.
+    fn into_batch_outcome(self, batch: Decoded<'_>) -> Settling<'_, Vec<Verdict>>;
 }
 
 impl IntoBatchOutcome for () {
-    async fn into_batch_outcome(self, batch: Decoded<'_>) -> Vec<Verdict> {
-        batch.with_all(&Verdict::Done)
+    fn into_batch_outcome(self, batch: Decoded<'_>) -> Settling<'_, Vec<Verdict>> {
+        Settling::Known(batch.with_all(&Verdict::Done))
     }
 }
 
-impl<E: Into<HandlerError> + Send> IntoBatchOutcome for Result<(), E> {
-    async fn into_batch_outcome(self, batch: Decoded<'_>) -> Vec<Verdict> {
-        match self {
+impl<E: Into<HandlerError>> IntoBatchOutcome for Result<(), E> {
+    fn into_batch_outcome(self, batch: Decoded<'_>) -> Settling<'_, Vec<Verdict>> {
+        Settling::Known(match self {
             Ok(()) => batch.with_all(&Verdict::Done),
             Err(error) => batch.failed(error.into()),
-        }
+        })
     }
 }
 
-impl<E: Into<HandlerError> + Send> IntoBatchOutcome for Result<Vec<Outcome>, E> {
-    async fn into_batch_outcome(self, batch: Decoded<'_>) -> Vec<Verdict> {
-        match self {
+impl<E: Into<HandlerError>> IntoBatchOutcome for Result<Vec<Outcome>, E> {
+    fn into_batch_outcome(self, batch: Decoded<'_>) -> Settling<'_, Vec<Verdict>> {
+        Settling::Known(match self {
             Ok(outcomes) => batch.with_each(outcomes.into_iter().map(Verdict::from).collect()),
             Err(error) => batch.failed(error.into()),
-        }
+        })
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<U: Topic, E: Into<HandlerError> + Send> IntoBatchOutcome for Result<Vec<U>, E> {
-    async fn into_batch_outcome(self, batch: Decoded<'_>) -> Vec<Verdict> {
-        let events = match self {
-            Ok(events) => events,
-            Err(error) => return batch.failed(error.into()),
-        };
-        let deliveries: Vec<&Delivery> = batch.deliveries().collect();
-        if deliveries.len() != events.len() {
-            return batch.with_each(vec![Verdict::Done; events.len()]);
+impl<U: Topic, E: Into<HandlerError>> IntoBatchOutcome for Result<Vec<U>, E> {
+    fn into_batch_outcome(self, batch: Decoded<'_>) -> Settling<'_, Vec<Verdict>> {
+        match self {
+            Ok(events) => Settling::Later(Box::pin(follow_ups(events, batch))),
+            Err(error) => Settling::Known(batch.failed(error.into())),
         }
-        let mut verdicts = Vec::with_capacity(events.len());
-        for (event, delivery) in events.iter().zip(deliveries) {
-            verdicts.push(produce::follow_up(event, delivery).await);
-        }
-        batch.with_each(verdicts)
     }
+}
+
+async fn follow_ups<U: Topic>(events: Vec<U>, batch: Decoded<'_>) -> Vec<Verdict> {
+    let deliveries: Vec<&Delivery> = batch.deliveries().collect();
+    if deliveries.len() != events.len() {
+        return batch.with_each(vec![Verdict::Done; events.len()]);
+    }
+    let mut verdicts = Vec::with_capacity(events.len());
+    for (event, delivery) in events.iter().zip(deliveries) {
+        verdicts.push(produce::follow_up(event, delivery).await);
+    }
+    batch.with_each(verdicts)
 }

@@ -21,4 +21,4 @@ pub use descriptor::{
 pub(crate) use extract::States;
 pub use extract::{Attempt, FromDelivery, Requirements, State};
 pub use meta::Meta;
-pub use outcome::{Failure, HandlerError, IntoOutcome, Outcome, Verdict, WithVerdict};
+pub use outcome::{Failure, HandlerError, IntoOutcome, Outcome, Settling, Verdict, WithVerdict};

@@ -3,6 +3,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use crate::consumer::Delivery;
 use crate::produce;
 use crate::topic::Topic;
@@ -192,34 +194,66 @@ impl From<Outcome> for Verdict {
     note = "return `()`, `Result<(), E>`, `Result<Outcome, E>`, or `Result<U, E>` where `U` is a topic; `E` is any error"
 )]
 pub trait IntoOutcome {
-    /// The verdict, once what has to be produced is produced.
-    fn into_outcome(self, delivery: &Delivery) -> impl Future<Output = Verdict> + Send;
+    /// The verdict, or the way to it.
+    fn into_outcome(self, delivery: &Delivery) -> Settling<'_, Verdict>;
+}
+
+/// What a handler's answer becomes: known at once, or once what it answered is produced.
+///
+/// It names no type of the handler's: a future that did could not be sent between threads where the handler's error is
+/// a `Box<dyn Error>`.
+pub enum Settling<'a, V> {
+    /// At once.
+    Known(V),
+    /// Once something is produced.
+    Later(BoxFuture<'a, V>),
+}
+
+impl<V> Settling<'_, V> {
+    /// Waits for it.
+    pub async fn known(self) -> V {
+        match self {
+            Self::Known(verdict) => verdict,
+            Self::Later(verdict) => verdict.await,
+        }
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for Settling<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(verdict) => f.debug_tuple("Known").field(verdict).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
 }
 
 impl IntoOutcome for () {
-    async fn into_outcome(self, _: &Delivery) -> Verdict {
-        Verdict::Done
+    fn into_outcome(self, _: &Delivery) -> Settling<'_, Verdict> {
+        Settling::Known(Verdict::Done)
     }
 }
 
-impl<E: Into<HandlerError> + Send> IntoOutcome for Result<(), E> {
-    async fn into_outcome(self, _: &Delivery) -> Verdict {
-        self.map_or_else(|error| error.into().into(), |()| Verdict::Done)
+impl<E: Into<HandlerError>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self, _: &Delivery) -> Settling<'_, Verdict> {
+        Settling::Known(self.map_or_else(|error| error.into().into(), |()| Verdict::Done))
     }
 }
 
-impl<E: Into<HandlerError> + Send> IntoOutcome for Result<Outcome, E> {
-    async fn into_outcome(self, _: &Delivery) -> Verdict {
-        self.map_or_else(|error| error.into().into(), Into::into)
+impl<E: Into<HandlerError>> IntoOutcome for Result<Outcome, E> {
+    fn into_outcome(self, _: &Delivery) -> Settling<'_, Verdict> {
+        Settling::Known(self.map_or_else(|error| error.into().into(), Into::into))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<U: Topic, E: Into<HandlerError> + Send> IntoOutcome for Result<U, E> {
-    async fn into_outcome(self, delivery: &Delivery) -> Verdict {
+impl<U: Topic, E: Into<HandlerError>> IntoOutcome for Result<U, E> {
+    fn into_outcome(self, delivery: &Delivery) -> Settling<'_, Verdict> {
         match self {
-            Ok(event) => produce::follow_up(&event, delivery).await,
-            Err(error) => error.into().into(),
+            Ok(event) => Settling::Later(Box::pin(
+                async move { produce::follow_up(&event, delivery).await },
+            )),
+            Err(error) => Settling::Known(error.into().into()),
         }
     }
 }

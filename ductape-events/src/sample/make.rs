@@ -56,10 +56,15 @@ impl<'a> Maker<'a> {
 
     /// The whole event; of `variant`, where that is found.
     pub(super) fn whole(&mut self, variant: Option<SampleVariant>) -> Option<Value> {
-        match variant.and_then(|variant| self.alternative_of(variant)) {
-            Some(alternative) => self.make(alternative),
-            None => self.make(self.root),
+        let Some((variant, alternative)) = variant.and_then(|one| Some((one, self.alternative_of(one)?)))
+        else {
+            return self.make(self.root);
+        };
+        // Variants without content may share one list of names.
+        if variant.tagging == Tagging::External && is_name(alternative, variant.name) {
+            return Some(Value::from(variant.name));
         }
+        self.make(alternative)
     }
 
     /// The alternative of the root that is `variant`.
@@ -68,12 +73,7 @@ impl<'a> Maker<'a> {
             .into_iter()
             .find_map(|key| self.root[key].as_array());
         let alternatives = alternatives.map_or(std::slice::from_ref(self.root), Vec::as_slice);
-        let is_name = |schema: &Value| {
-            schema["const"] == variant.name
-                || schema["enum"]
-                    .as_array()
-                    .is_some_and(|names| names.iter().any(|name| name == variant.name))
-        };
+        let is_name = |schema| is_name(schema, variant.name);
         match variant.tagging {
             Tagging::External => alternatives.iter().find(|alternative| {
                 is_name(alternative) || alternative["properties"].get(variant.name).is_some()
@@ -276,6 +276,12 @@ impl<'a> Maker<'a> {
     }
 }
 
+/// Whether `schema` is of the text `name`, among others or alone.
+fn is_name(schema: &Value, name: &str) -> bool {
+    let names = schema["enum"].as_array();
+    schema["const"] == name || names.is_some_and(|names| names.iter().any(|other| other == name))
+}
+
 /// The key of the entry `at` of a map.
 fn map_key(keywords: &Map<String, Value>, at: usize) -> Option<String> {
     let usual = || {
@@ -356,8 +362,10 @@ fn number(keywords: &Map<String, Value>, is_whole: bool) -> Option<Value> {
     let bound = |key: &str| keywords.get(key).and_then(Value::as_f64);
     // The next representable step past an exclusive bound.
     let step = if is_whole { 1.0 } else { 0.5 };
-    let least = bound("minimum").or_else(|| bound("exclusiveMinimum").map(|bound| bound + step));
-    let most = bound("maximum").or_else(|| bound("exclusiveMaximum").map(|bound| bound - step));
+    let above = bound("exclusiveMinimum").map(|bound| bound + step);
+    let below = bound("exclusiveMaximum").map(|bound| bound - step);
+    let least = [bound("minimum"), above].into_iter().flatten().reduce(f64::max);
+    let most = [bound("maximum"), below].into_iter().flatten().reduce(f64::min);
     let mut value = if is_whole { 1.0 } else { 1.5 };
     if let Some(least) = least.filter(|least| value < *least) {
         value = if is_whole { least.ceil() } else { least };

@@ -89,6 +89,14 @@ pub(super) fn extractor_trait(event: &Event) -> TokenStream {
     }
 }
 
+/// What the runtime knows of the event's type. A type that is no topic is reported where it stands.
+pub(super) fn consumed(private: &Private, event: &Event) -> TokenStream {
+    let topic = &event.topic;
+    let span = topic.span().resolved_at(Span::mixed_site());
+    let there = private.at(span);
+    quote_spanned!(span=> #there::consumed::<#topic>())
+}
+
 fn decode(private: &Private, event: &Event, names: &Names) -> TokenStream {
     let Names {
         delivery,
@@ -98,12 +106,9 @@ fn decode(private: &Private, event: &Event, names: &Names) -> TokenStream {
         error,
         ..
     } = names;
-    let topic = &event.topic;
-    // A type that is no topic is reported where it stands.
-    let span = topic.span().resolved_at(Span::mixed_site());
-    let there = private.at(span);
+    let consumed = consumed(private, event);
     if event.is_batch {
-        let decode = quote_spanned!(span=> #there::decode_batch::<#topic>(#delivery));
+        let decode = quote!((#consumed.decode_batch)(#delivery));
         return quote! {
             let (#events, #decoded) = #decode;
             if #events.is_empty() {
@@ -111,7 +116,7 @@ fn decode(private: &Private, event: &Event, names: &Names) -> TokenStream {
             }
         };
     }
-    let decode = quote_spanned!(span=> #there::decode::<#topic>(#delivery));
+    let decode = quote!((#consumed.decode)(#delivery));
     quote! {
         let #events = match #decode {
             ::core::result::Result::Ok(#ready) => #ready,
@@ -145,7 +150,7 @@ fn extract(
     } else {
         (
             quote_spanned!(span=> <#owned as #private::#from>::from_delivery(#delivery)),
-            quote!(#private::Verdict::from(#error)),
+            quote!(<#private::Verdict as ::core::convert::From<_>>::from(#error)),
         )
     };
     quote! {
@@ -173,8 +178,8 @@ fn finish(model: &ConsumerModel<'_>, event: &Event, names: &Names) -> TokenStrea
     let there = model.private.at(span);
     let returned = Ident::new(&returned.to_string(), span);
     if event.is_batch {
-        quote_spanned!(span=> #there::finish_batch(#returned, #decoded).await)
+        quote_spanned!(span=> #there::finish_batch(#returned, #decoded).known().await)
     } else {
-        quote_spanned!(span=> #there::finish(#returned, #delivery).await)
+        quote_spanned!(span=> #there::finish(#returned, #delivery).known().await)
     }
 }

@@ -19,7 +19,6 @@ pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
     // It is `async` for the runtime's sake, whether it waits for something or not.
     function.attrs.push(parse_quote!(#[allow(clippy::unused_async)]));
     let marker = marker(model);
-    let topic = &event.topic;
     let options = options(model);
     let requires = requires(model, event);
     let handler = if event.is_batch {
@@ -30,10 +29,7 @@ pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
     let call = call::function(model, event);
     let descriptor = local("__DUCTAPE_CONSUMER");
     let called = local("__ductape_call");
-    let topic_descriptor = {
-        let span = topic.span().resolved_at(Span::mixed_site());
-        quote_spanned!(span=> <#topic as #private::Topic>::descriptor)
-    };
+    let consumed = call::consumed(private, event);
     quote! {
         #function
         #marker
@@ -42,7 +38,7 @@ pub(crate) fn consumer(model: &ConsumerModel<'_>) -> TokenStream {
             static #descriptor: #private::ConsumerDescriptor = #private::ConsumerDescriptor {
                 name: #name,
                 location: ::core::concat!(::core::file!(), ":", ::core::line!()),
-                topic: #topic_descriptor,
+                topic: #consumed.topic,
                 options: #options,
                 requires: #requires,
                 handler: #private::Handler::#handler(#called),

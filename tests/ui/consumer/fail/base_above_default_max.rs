@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(retry(base = "10m"))]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(retry(base = "2m", max = "1m"))]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

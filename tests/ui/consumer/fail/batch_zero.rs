@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(batch = 0)]
-async fn bill(orders: Vec<OrderCreated>) {}
+async fn bill(_orders: Vec<OrderCreated>) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(timeout = 30)]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(timeout = "30 seconds", retry(base = "0s", max = "-1s"))]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

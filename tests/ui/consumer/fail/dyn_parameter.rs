@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(order: OrderCreated, store: &dyn Send) {}
+async fn bill(_order: OrderCreated, _store: &dyn Send) {}
 
 fn main() {}

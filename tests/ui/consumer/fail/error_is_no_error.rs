@@ -6,7 +6,7 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(order: OrderCreated) -> Result<(), u32> {
+async fn bill(_order: OrderCreated) -> Result<(), u32> {
     Ok(())
 }
 

@@ -3,6 +3,6 @@ use ductape_events::prelude::*;
 struct Order;
 
 #[consumer]
-async fn bill(order: Order) {}
+async fn bill(_order: Order) {}
 
 fn main() {}

@@ -1,6 +1,6 @@
 use ductape_events::prelude::*;
 
 #[consumer]
-async fn bill(orders: Vec<u32>) {}
+async fn bill(_orders: Vec<u32>) {}
 
 fn main() {}

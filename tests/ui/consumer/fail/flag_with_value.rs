@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(once = "yes", broadcast(all))]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

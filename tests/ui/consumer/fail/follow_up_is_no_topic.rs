@@ -8,7 +8,7 @@ struct OrderCreated {
 struct Billed;
 
 #[consumer]
-async fn bill(order: OrderCreated) -> Result<Billed, HandlerError> {
+async fn bill(_order: OrderCreated) -> Result<Billed, HandlerError> {
     Ok(Billed)
 }
 

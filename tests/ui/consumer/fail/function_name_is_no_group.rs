@@ -7,6 +7,6 @@ struct OrderCreated {
 
 #[consumer]
 #[allow(non_snake_case)]
-async fn Bill(order: OrderCreated) {}
+async fn Bill(_order: OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill<T, const N: usize>(order: OrderCreated) {}
+async fn bill<T, const N: usize>(_order: OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(group = "ggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggggg")]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

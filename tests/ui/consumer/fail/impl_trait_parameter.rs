@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(order: impl Topic, names: Vec<impl ToString>) {}
+async fn bill(_order: impl Topic, _names: Vec<impl ToString>) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill<'a>(order: &'a OrderCreated) {}
+async fn bill<'a>(_order: &'a OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(grup = "billing", concurrency = 0, retry(attempts = 0, base = "1x"), broadcast, once)]
-fn bill(order: &mut OrderCreated) {}
+fn bill(_order: &mut OrderCreated) {}
 
 fn main() {}

@@ -7,7 +7,7 @@ struct OrderCreated {
 
 
 #[consumer(timeout = 30)]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn build() {
     let _ = <bill as ductape_events::consumer::Consumer>::descriptor();

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(order: &mut OrderCreated, ctx: &mut Context) {}
+async fn bill(_order: &mut OrderCreated, _ctx: &mut Context) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-fn bill(order: OrderCreated) {}
+fn bill(_order: OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(order: OrderCreated, text: String, number: &u32) {}
+async fn bill(_order: OrderCreated, _text: String, _number: &u32) {}
 
 fn main() {}

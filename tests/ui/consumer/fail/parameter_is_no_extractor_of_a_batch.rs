@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(orders: Vec<OrderCreated>, attempt: Attempt) {}
+async fn bill(_orders: Vec<OrderCreated>, _attempt: Attempt) {}
 
 fn main() {}

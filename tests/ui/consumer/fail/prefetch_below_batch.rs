@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(prefetch = 10, batch = 100)]
-async fn bill(orders: Vec<OrderCreated>) {}
+async fn bill(_orders: Vec<OrderCreated>) {}
 
 fn main() {}

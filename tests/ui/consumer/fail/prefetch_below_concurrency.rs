@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(prefetch = 4, concurrency = 16)]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(retry = 5)]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

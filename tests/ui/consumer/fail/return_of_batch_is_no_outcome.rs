@@ -6,7 +6,7 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(orders: Vec<OrderCreated>) -> Result<Outcome, HandlerError> {
+async fn bill(_orders: Vec<OrderCreated>) -> Result<Outcome, HandlerError> {
     Ok(Outcome::Ack)
 }
 

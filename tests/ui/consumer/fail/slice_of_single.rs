@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(order: OrderCreated, all: &[Meta]) {}
+async fn bill(_order: OrderCreated, _all: &[Meta]) {}
 
 fn main() {}

@@ -9,7 +9,7 @@ struct Billing;
 
 impl Billing {
     #[consumer]
-    async fn bill(&self, order: OrderCreated) {}
+    async fn bill(&self, _order: OrderCreated) {}
 }
 
 fn main() {}

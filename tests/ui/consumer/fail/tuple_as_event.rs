@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-async fn bill(orders: (OrderCreated, OrderCreated)) {}
+async fn bill(_orders: (OrderCreated, OrderCreated)) {}
 
 fn main() {}

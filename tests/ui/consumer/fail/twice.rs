@@ -7,6 +7,6 @@ struct OrderCreated {
 
 #[consumer(group = "a")]
 #[consumer(group = "b")]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {}

@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer]
-const unsafe extern "C" fn bill(order: OrderCreated) {}
+const unsafe extern "C" fn bill(_order: OrderCreated) {}
 
 fn main() {}

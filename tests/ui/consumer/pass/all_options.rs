@@ -16,7 +16,7 @@ struct OrderCreated {
     start = "latest",
     crate = ::ductape_events,
 )]
-async fn bill(order: OrderCreated) {}
+async fn bill(_order: OrderCreated) {}
 
 fn main() {
     let options = <bill as ductape_events::consumer::Consumer>::descriptor().options;

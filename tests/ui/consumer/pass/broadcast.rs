@@ -6,6 +6,6 @@ struct OrderCreated {
 }
 
 #[consumer(broadcast, start = "earliest")]
-async fn refresh(order: OrderCreated) {}
+async fn refresh(_order: OrderCreated) {}
 
 fn main() {}

@@ -1,7 +1,7 @@
 use ductape_events::prelude::*;
 
 #[topic("order-events:order-created", manual(JsonSchema, Display))]
-#[derive(JsonSchema)]
+#[derive(ductape_events::__private::schemars::JsonSchema)]
 struct OrderCreated {
     order_id: String,
 }
