@@ -16,4 +16,4 @@ pub use crate::sample::{
     Sample, SampleAt, SampleVariant, Tagging, sample_of, sample_of_schema, sample_value,
 };
 pub use crate::schema::schema_of;
-pub use crate::topic::{KeyField, KeyWriter, RegisteredTopic, Topic, TopicDescriptor};
+pub use crate::topic::{KeyField, KeyWriter, RegisteredTopic, Topic, TopicDescriptor, key_of};

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::fmt::Write as _;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::envelope;
 use crate::error::BrokerError;
 use crate::produce::{self, ProduceOptions, ProduceReceipt};
 
@@ -119,7 +120,7 @@ pub struct TopicDescriptor {
     pub name: &'static str,
     /// The documentation comment.
     pub description: &'static str,
-    /// The field that is the key.
+    /// The field that is the key, as it is named on the wire; several with `/` between.
     pub key: Option<&'static str>,
     /// `compatibility = "…"`: how the contract may change.
     pub compatibility: Option<&'static str>,
@@ -131,6 +132,8 @@ pub struct TopicDescriptor {
     pub schema: fn() -> Value,
     /// Makes the sample.
     pub sample: fn() -> Value,
+    /// The key of an encoded event; `None` where it has none, or does not decode.
+    pub key_of: fn(&[u8]) -> Option<Bytes>,
 }
 
 impl fmt::Debug for TopicDescriptor {
@@ -142,6 +145,15 @@ impl fmt::Debug for TopicDescriptor {
             .field("location", &self.location)
             .finish_non_exhaustive()
     }
+}
+
+/// The key of an encoded event of the topic `T`: the one that producing it typed gives it.
+pub fn key_of<T: Topic>(payload: &[u8]) -> Option<Bytes> {
+    let event: T = envelope::open(payload).ok()?;
+    let mut buffer = BytesMut::new();
+    let mut writer = KeyWriter::new(&mut buffer);
+    event.write_key(&mut writer);
+    writer.is_written().then(|| buffer.freeze())
 }
 
 /// A topic that was found through inventory.
@@ -197,9 +209,7 @@ impl<T: fmt::Display + ?Sized> KeyField for T {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
-
-    use super::{KeyWriter, Topic};
+    use super::Topic;
     use crate::topic;
 
     #[topic("topics:moved", key = (order_id, place))]
@@ -214,12 +224,9 @@ mod tests {
     #[topic("topics:counted")]
     struct Counted;
 
-    fn key_of(event: &impl Topic) -> Option<String> {
-        let mut buffer = BytesMut::new();
-        let mut writer = KeyWriter::new(&mut buffer);
-        event.write_key(&mut writer);
-        let is_written = writer.is_written();
-        is_written.then(|| String::from_utf8(buffer.to_vec()).unwrap())
+    fn key_of<T: Topic>(event: &T) -> Option<String> {
+        let key = (T::descriptor().key_of)(&serde_json::to_vec(event).unwrap());
+        key.map(|key| String::from_utf8(key.to_vec()).unwrap())
     }
 
     #[test]
@@ -239,5 +246,10 @@ mod tests {
         );
         assert_eq!(key_of(&Seen("x".to_owned())).as_deref(), Some("x"));
         assert_eq!(key_of(&Counted), None);
+    }
+
+    #[test]
+    fn what_does_not_decode_has_no_key() {
+        assert_eq!((Seen::descriptor().key_of)(b"7"), None);
     }
 }

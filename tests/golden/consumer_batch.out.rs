@@ -20,7 +20,7 @@ const _: () = {
     static __DUCTAPE_CONSUMER: ::ductape_events::__private::ConsumerDescriptor = ::ductape_events::__private::ConsumerDescriptor {
         name: "reserve_stock",
         location: ::core::concat!(::core::file!(), ":", ::core::line!()),
-        topic: <OrderCreated as ::ductape_events::__private::Topic>::descriptor,
+        topic: ::ductape_events::__private::consumed::<OrderCreated>().topic,
         options: ::ductape_events::__private::ConsumerOptions {
             batch: ::core::option::Option::Some(100),
             ..::ductape_events::__private::ConsumerOptions::DEFAULT
@@ -46,8 +46,10 @@ const _: () = {
         ::std::vec::Vec<::ductape_events::__private::Verdict>,
     > {
         ::std::boxed::Box::pin(async move {
-            let (__ductape_event, __ductape_decoded) = __ductape_delivery
-                .events::<OrderCreated>();
+            let (__ductape_event, __ductape_decoded) = (::ductape_events::__private::consumed::<
+                OrderCreated,
+            >()
+                .decode_batch)(__ductape_delivery);
             if __ductape_event.is_empty() {
                 return __ductape_decoded.nothing();
             }
@@ -77,10 +79,11 @@ const _: () = {
                     &__ductape_parameter_1,
                 )
                 .await;
-            ::ductape_events::__private::IntoBatchOutcome::into_batch_outcome(
+            ::ductape_events::__private::finish_batch(
                     __ductape_returned,
                     __ductape_decoded,
                 )
+                .known()
                 .await
         })
     }

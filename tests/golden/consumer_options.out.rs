@@ -20,7 +20,7 @@ const _: () = {
     static __DUCTAPE_CONSUMER: ::ductape_events::__private::ConsumerDescriptor = ::ductape_events::__private::ConsumerDescriptor {
         name: "bill",
         location: ::core::concat!(::core::file!(), ":", ::core::line!()),
-        topic: <OrderCreated as ::ductape_events::__private::Topic>::descriptor,
+        topic: ::ductape_events::__private::consumed::<OrderCreated>().topic,
         options: ::ductape_events::__private::ConsumerOptions {
             group: ::core::option::Option::Some("billing"),
             once: true,
@@ -67,7 +67,11 @@ const _: () = {
         ::ductape_events::__private::Verdict,
     > {
         ::std::boxed::Box::pin(async move {
-            let __ductape_event = match __ductape_delivery.event::<OrderCreated>() {
+            let __ductape_event = match (::ductape_events::__private::consumed::<
+                OrderCreated,
+            >()
+                .decode)(__ductape_delivery)
+            {
                 ::core::result::Result::Ok(__ductape_ready) => __ductape_ready,
                 ::core::result::Result::Err(__ductape_error) => return __ductape_error,
             };
@@ -76,7 +80,9 @@ const _: () = {
             ) {
                 ::core::result::Result::Ok(__ductape_ready) => __ductape_ready,
                 ::core::result::Result::Err(__ductape_error) => {
-                    return ::core::convert::From::from(__ductape_error);
+                    return <::ductape_events::__private::Verdict as ::core::convert::From<
+                        _,
+                    >>::from(__ductape_error);
                 }
             };
             let __ductape_parameter_1 = match <Attempt as ::ductape_events::__private::FromDelivery>::from_delivery(
@@ -84,7 +90,9 @@ const _: () = {
             ) {
                 ::core::result::Result::Ok(__ductape_ready) => __ductape_ready,
                 ::core::result::Result::Err(__ductape_error) => {
-                    return ::core::convert::From::from(__ductape_error);
+                    return <::ductape_events::__private::Verdict as ::core::convert::From<
+                        _,
+                    >>::from(__ductape_error);
                 }
             };
             let __ductape_returned = bill(
@@ -93,10 +101,8 @@ const _: () = {
                     __ductape_parameter_1,
                 )
                 .await;
-            ::ductape_events::__private::IntoOutcome::into_outcome(
-                    __ductape_returned,
-                    __ductape_delivery,
-                )
+            ::ductape_events::__private::finish(__ductape_returned, __ductape_delivery)
+                .known()
                 .await
         })
     }

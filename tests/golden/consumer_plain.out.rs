@@ -14,7 +14,7 @@ const _: () = {
     static __DUCTAPE_CONSUMER: ::ductape_events::__private::ConsumerDescriptor = ::ductape_events::__private::ConsumerDescriptor {
         name: "notify",
         location: ::core::concat!(::core::file!(), ":", ::core::line!()),
-        topic: <OrderCreated as ::ductape_events::__private::Topic>::descriptor,
+        topic: ::ductape_events::__private::consumed::<OrderCreated>().topic,
         options: ::ductape_events::__private::ConsumerOptions::DEFAULT,
         requires: |_| {},
         handler: ::ductape_events::__private::Handler::Single(__ductape_call),
@@ -26,15 +26,17 @@ const _: () = {
         ::ductape_events::__private::Verdict,
     > {
         ::std::boxed::Box::pin(async move {
-            let __ductape_event = match __ductape_delivery.event::<OrderCreated>() {
+            let __ductape_event = match (::ductape_events::__private::consumed::<
+                OrderCreated,
+            >()
+                .decode)(__ductape_delivery)
+            {
                 ::core::result::Result::Ok(__ductape_ready) => __ductape_ready,
                 ::core::result::Result::Err(__ductape_error) => return __ductape_error,
             };
             let __ductape_returned = notify(__ductape_event).await;
-            ::ductape_events::__private::IntoOutcome::into_outcome(
-                    __ductape_returned,
-                    __ductape_delivery,
-                )
+            ::ductape_events::__private::finish(__ductape_returned, __ductape_delivery)
+                .known()
                 .await
         })
     }

@@ -35,6 +35,7 @@ impl Topic for Numbered {
                 })
             },
             sample: || json!({ "run": "a", "n": 1 }),
+            key_of: |_| None,
         };
         &DESCRIPTOR
     }

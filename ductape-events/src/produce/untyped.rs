@@ -23,15 +23,9 @@ pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<Pr
                 .with_publish_outcome(PublishOutcome::Rejected));
         }
     }
-    let key = route
-        .descriptor
-        .and_then(|topic| topic.key)
-        .and_then(|key| value.get(key))
-        .map(|key| match key {
-            Value::String(text) => Bytes::from(text.clone()),
-            other => Bytes::from(other.to_string()),
-        });
     let payload = Bytes::from(value.to_string());
+    let keyed = route.descriptor.filter(|topic| topic.key.is_some());
+    let key = keyed.and_then(|topic| (topic.key_of)(&payload));
     let message = message(payload, key, route, ProduceOptions::default(), ctx)?;
     publish::one(route, message, ctx.wiring()).await
 }

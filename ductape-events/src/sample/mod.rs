@@ -8,9 +8,6 @@ mod make;
 mod pattern;
 mod text;
 
-#[cfg(test)]
-mod tests;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -79,6 +79,7 @@ fn implementation(model: &TopicModel<'_>, ty: &impl ToTokens, type_name: &str, e
                 location: ::core::concat!(::core::file!(), ":", ::core::line!()),
                 schema: #private::schema_of::<#ty>,
                 sample: #sample,
+                key_of: #private::key_of::<#ty>,
             };
             #[automatically_derived]
             impl #private::Topic for #ty {
