@@ -91,7 +91,7 @@ fn pipeline(log: &Log, run: &str, fails_at: u32) -> Call {
             n: 7,
         };
         Box::pin(async move {
-            let verdict = Ok::<_, HandlerError>(event).into_outcome(delivery).await;
+            let verdict = Ok::<_, HandlerError>(event).into_outcome(delivery).known().await;
             if called.attempt == fails_at && verdict == Verdict::Done {
                 return fails("after its follow-up");
             }
