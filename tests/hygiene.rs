@@ -20,7 +20,6 @@
     clippy::pedantic,
     clippy::unused_async,
     clippy::empty_structs_with_brackets,
-    clippy::absolute_paths,
     clippy::unwrap_used
 )]
 
@@ -72,6 +71,7 @@ pub struct r#Raw {
     #[sample("kind")]
     pub r#type: Text,
     /// The name of a local in generated code.
+    #[allow(clippy::pub_underscore_fields)]
     pub __ductape_key: u32,
     /// A default without a prelude.
     #[serde(default)]
@@ -200,6 +200,10 @@ pub mod bare {
     }
 
     /// A consumer under a keyword.
+    ///
+    /// # Errors
+    ///
+    /// None.
     #[consumer(
         once,
         retry(attempts = 2, base = "1s"),

@@ -1,6 +1,7 @@
 //! The types that samples are made of: one for each way of serde and of JSON Schema to shape a value.
 
 #![allow(dead_code, missing_debug_implementations, unreachable_pub)] // only their shapes matter
+#![allow(clippy::struct_field_names)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::{NonZeroI8, NonZeroU32};
@@ -333,10 +334,14 @@ pub struct Converted {
 }
 
 impl TryFrom<u8> for Converted {
-    type Error = std::convert::Infallible;
+    type Error = &'static str;
 
     fn try_from(inner: u8) -> Result<Self, Self::Error> {
-        Ok(Self { inner })
+        if inner == 0 {
+            Err("zero")
+        } else {
+            Ok(Self { inner })
+        }
     }
 }
 
