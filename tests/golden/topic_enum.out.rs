@@ -37,6 +37,7 @@ const _: () = {
                 },
             ],
         ),
+        key_of: ::ductape_events::__private::key_of::<StockMoved>,
     };
     #[automatically_derived]
     impl ::ductape_events::__private::Topic for StockMoved {

@@ -23,6 +23,7 @@ const _: () = {
         location: ::core::concat!(::core::file!(), ":", ::core::line!()),
         schema: ::ductape_events::__private::schema_of::<Paid<Usd>>,
         sample: ::ductape_events::__private::sample_of_schema::<Paid<Usd>>,
+        key_of: ::ductape_events::__private::key_of::<Paid<Usd>>,
     };
     #[automatically_derived]
     impl ::ductape_events::__private::Topic for Paid<Usd> {
@@ -51,6 +52,7 @@ const _: () = {
         location: ::core::concat!(::core::file!(), ":", ::core::line!()),
         schema: ::ductape_events::__private::schema_of::<Paid<Eur>>,
         sample: ::ductape_events::__private::sample_of_schema::<Paid<Eur>>,
+        key_of: ::ductape_events::__private::key_of::<Paid<Eur>>,
     };
     #[automatically_derived]
     impl ::ductape_events::__private::Topic for Paid<Eur> {

@@ -21,6 +21,7 @@ const _: () = {
         location: ::core::concat!(::core::file!(), ":", ::core::line!()),
         schema: ::ductape_events::__private::schema_of::<OrderShipped>,
         sample: ::ductape_events::__private::sample_of_schema::<OrderShipped>,
+        key_of: ::ductape_events::__private::key_of::<OrderShipped>,
     };
     #[automatically_derived]
     impl ::ductape_events::__private::Topic for OrderShipped {

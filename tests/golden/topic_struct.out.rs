@@ -40,6 +40,7 @@ const _: () = {
                 },
             ],
         ),
+        key_of: ::ductape_events::__private::key_of::<OrderCreated>,
     };
     #[automatically_derived]
     impl ::ductape_events::__private::Topic for OrderCreated {

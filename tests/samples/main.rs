@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test fails where it unwraps
 
+mod names;
 mod types;
 
 use ductape_events::Topic;
