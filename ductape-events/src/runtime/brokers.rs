@@ -82,17 +82,15 @@ impl Brokers {
         }
         let mut findings = Vec::new();
         for (tag, event) in tags.iter().filter(|(tag, _)| self.given(tag).is_none()) {
-            match config.provider(tag, &self.environment) {
-                Ok(_) => {}
-                Err(problems) => findings.extend(problems.into_findings().into_iter().map(|mut finding| {
-                    if finding.code != ErrorCode::ConfigInvalid {
-                        finding
-                            .message
-                            .push_str(&format!("; the program has the topic `{event}`"));
-                    }
-                    finding
-                })),
-            }
+            let Err(problems) = config.provider(tag, &self.environment) else {
+                continue;
+            };
+            findings.extend(problems.into_findings().into_iter().map(|mut finding| {
+                if finding.code != ErrorCode::ConfigInvalid {
+                    finding.message = format!("{}; the program has the topic `{event}`", finding.message);
+                }
+                finding
+            }));
         }
         findings
     }
@@ -108,6 +106,18 @@ impl Brokers {
         by_tag.or(self.settings.every_broker.as_ref())
     }
 
+    async fn open(&self, tag: &str, config: &ProviderConfig) -> Result<AnyProvider, BrokerError> {
+        open(config, self.settings.in_process).await.map_err(|error| {
+            let text = format!(
+                "can't connect to broker `{tag}` ({} at {})",
+                config.provider(),
+                config.address()
+            );
+            BrokerError::from_provider(ErrorCode::ConnectionFailed, text, error)
+                .with("environment", &self.environment)
+        })
+    }
+
     /// Connects to the brokers of these tags.
     pub(super) async fn connect(self, tags: &[(&str, &str)]) -> Result<Connected, BrokerError> {
         let mut providers: Vec<(String, AnyProvider)> = Vec::new();
@@ -115,7 +125,7 @@ impl Brokers {
         let configured: Vec<String> = self
             .config
             .iter()
-            .flat_map(|config| config.events())
+            .flat_map(Config::events)
             .map(|event| event.broker().to_owned())
             .collect();
         let tags = tags
@@ -140,21 +150,12 @@ impl Brokers {
             };
             // Brokers that are the same embedded one share it.
             let known = opened.iter().find(|(other, _)| is_same_embedded(other, &config));
-            let provider = match known {
-                Some((_, provider)) => Arc::clone(provider),
-                None => {
-                    let provider = open(&config, self.settings.in_process).await.map_err(|error| {
-                        let text = format!("broker `{tag}` ({} at {})", config.provider(), config.address());
-                        BrokerError::from_provider(
-                            ErrorCode::ConnectionFailed,
-                            format!("can't connect to {text}"),
-                            error,
-                        )
-                        .with("environment", &self.environment)
-                    })?;
-                    opened.push((config, Arc::clone(&provider)));
-                    provider
-                }
+            let provider = if let Some((_, provider)) = known {
+                Arc::clone(provider)
+            } else {
+                let provider = self.open(tag, &config).await?;
+                opened.push((config, Arc::clone(&provider)));
+                provider
             };
             providers.push((tag.to_owned(), provider));
         }
