@@ -10,7 +10,7 @@ use crate::embedded::durable::group::Group;
 use crate::embedded::durable::publish::{Destination, HeaderSet, Missing};
 use crate::embedded::durable::wire::{decode_headers, encode_headers};
 use crate::error::ErrorKind;
-use crate::headers::Header;
+use crate::headers::{Header, Headers};
 use crate::message::{Route, TopicName};
 
 /// The most sets of shared headers that are stored once; beyond it they are written with each message.
@@ -27,7 +27,7 @@ pub(super) struct Cache {
     topics: HashMap<TopicName, i64>,
     logs: HashMap<i64, Log>,
     sets: HashMap<Arc<[u8]>, u16>,
-    headers: HashMap<u16, Arc<[Header]>>,
+    headers: HashMap<u16, Headers>,
     batch: Option<i64>,
     batch_changed: bool,
 }
@@ -242,12 +242,12 @@ impl Cache {
     }
 
     /// The shared headers that are stored as `id`.
-    pub(super) fn headers(&mut self, conn: &Connection, id: u16) -> Result<Option<Arc<[Header]>>> {
+    pub(super) fn headers(&mut self, conn: &Connection, id: u16) -> Result<Headers> {
         if id == 0 {
-            return Ok(None);
+            return Ok(Headers::new());
         }
         if let Some(set) = self.headers.get(&id) {
-            return Ok(Some(Arc::clone(set)));
+            return Ok(set.clone());
         }
         let bytes: Option<Vec<u8>> = conn
             .prepare_cached("SELECT headers FROM header_sets WHERE id = ?")?
@@ -259,9 +259,9 @@ impl Cache {
         if decoded.is_none() {
             tracing::error!(set = id, "the store has lost headers that messages share");
         }
-        let set: Arc<[Header]> = set.into();
-        self.headers.insert(id, Arc::clone(&set));
-        Ok(Some(set))
+        let set = Headers::shared(set.into());
+        self.headers.insert(id, set.clone());
+        Ok(set)
     }
 
     /// Marks the groups that read from a log that was appended to.

@@ -1,7 +1,5 @@
 //! Messages as rows: ids, headers and key hashes as the file holds them.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -111,8 +109,8 @@ pub(super) fn decode_headers(mut bytes: Bytes, mut each: impl FnMut(ByteString, 
 }
 
 /// The headers that `shared` and the encoded `own` make together.
-pub(super) fn headers_of(shared: Option<Arc<[Header]>>, own: Bytes) -> Option<Headers> {
-    let mut headers = shared.map_or_else(Headers::new, Headers::shared);
+pub(super) fn headers_of(shared: Headers, own: Bytes) -> Option<Headers> {
+    let mut headers = shared;
     decode_headers(own, |name, value| headers.insert(name, value))?;
     Some(headers)
 }
@@ -122,7 +120,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::{IdColumn, encode_headers, hash, headers_of, id_of};
-    use crate::headers::Header;
+    use crate::headers::{Header, Headers};
     use crate::message::MessageId;
 
     #[test]
@@ -134,7 +132,7 @@ mod tests {
         ];
         let mut bytes = Vec::new();
         encode_headers(&own, &mut bytes);
-        let headers = headers_of(Some(shared.into()), Bytes::from(bytes)).unwrap();
+        let headers = headers_of(Headers::shared(shared.into()), Bytes::from(bytes)).unwrap();
         assert_eq!(headers.get("a"), Some("☺ \u{0}"));
         assert_eq!(headers.get("b"), Some(""));
         assert_eq!(headers.get("c").map(str::len), Some(8192));
@@ -147,7 +145,7 @@ mod tests {
         encode_headers(&[("name".into(), "value".into())], &mut bytes);
         for len in 1..bytes.len() {
             assert!(
-                headers_of(None, Bytes::copy_from_slice(&bytes[..len])).is_none(),
+                headers_of(Headers::new(), Bytes::copy_from_slice(&bytes[..len])).is_none(),
                 "{len}"
             );
         }
