@@ -50,6 +50,7 @@ mod schema;
 mod stats;
 mod topic;
 mod wiring;
+mod within;
 
 pub mod config;
 pub mod consumer;

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
 use crate::produce::ProduceReceipt;
 use crate::wiring::{TopicRoute, Wiring};
+use crate::within::until;
 
 /// How many messages of a `produce_all` are handed to the broker at once.
 const BATCH_MAX: usize = 1024;
@@ -30,9 +31,7 @@ pub(super) async fn one(
 
 /// Publishes the slots until each has an outcome that trying again would not change, or `deadline` has come.
 pub(crate) async fn publish_until(provider: &AnyProvider, slots: &mut [PublishSlot], deadline: Instant) {
-    if timeout_at(deadline, provider.publish_dyn(slots)).await.is_err()
-        || !slots.iter().any(can_be_tried_again)
-    {
+    if until(deadline, provider.publish_dyn(slots)).await.is_none() || !slots.iter().any(can_be_tried_again) {
         return;
     }
     retry_until(provider, slots, deadline).await;

@@ -34,11 +34,7 @@ impl Session {
     pub(super) async fn conclude(self: &Arc<Self>, job: Job, verdict: Verdict, elapsed: Duration) {
         match verdict {
             Verdict::Done => {
-                Counters::add(&self.consumer.counters.handled, 1);
-                if job.attempt > 1 {
-                    self.consumer.first_failures.take(&job.message.id);
-                }
-                self.report(&job, AttemptResult::Handled, elapsed);
+                self.note_handled(&job, elapsed);
                 self.settle(job, Settlement::Ack);
             }
             Verdict::Retry(after, failure) => {
@@ -50,6 +46,31 @@ impl Session {
             }
             Verdict::DeadLetter(failure) => self.dead_letter(job, failure, elapsed).await,
         }
+    }
+
+    /// Concludes an attempt, and answers the next job if one is ready by then.
+    pub(super) async fn conclude_and_take(
+        self: &Arc<Self>,
+        job: Job,
+        verdict: Verdict,
+        elapsed: Duration,
+    ) -> Option<Job> {
+        let Verdict::Done = verdict else {
+            self.conclude(job, verdict, elapsed).await;
+            return None;
+        };
+        self.note_handled(&job, elapsed);
+        let next = self.lanes.finish_and_take(&job);
+        self.settles.push(job.receipt, Settlement::Ack);
+        next
+    }
+
+    fn note_handled(&self, job: &Job, elapsed: Duration) {
+        Counters::add(&self.consumer.counters.handled, 1);
+        if job.attempt > 1 {
+            self.consumer.first_failures.take(&job.message.id);
+        }
+        self.report(job, AttemptResult::Handled, elapsed);
     }
 
     fn report(&self, job: &Job, result: AttemptResult<'_>, elapsed: Duration) {

@@ -122,6 +122,11 @@ impl ConsumerRun {
         spec
     }
 
+    /// Whether anybody wants to know how long attempts take.
+    pub(super) fn is_observed(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
     pub(super) fn report(&self, report: &AttemptReport<'_>) {
         for observer in &*self.observers {
             // An observer that panics must not take the message along.

@@ -25,7 +25,7 @@ pub(super) struct Lanes {
 struct State {
     ready: VecDeque<Job>,
     /// The keys that are taken: one of their messages is ready, runs, or waits to run again.
-    lanes: HashMap<Bytes, Lane>,
+    lanes: HashMap<Bytes, Lane, foldhash::fast::RandomState>,
     /// Deliveries that are not settled yet, with those whose settlement is on its way.
     in_hand: usize,
     idle_workers: usize,
@@ -262,6 +262,22 @@ impl Lanes {
         let mut state = self.lock();
         state.receipts.remove(job.held);
         self.leave(state, job);
+    }
+
+    /// Like [`finish`](Self::finish), and takes the next job if one is ready: one lock for both.
+    pub(super) fn finish_and_take(&self, job: &Job) -> Option<Job> {
+        let mut state = self.lock();
+        state.receipts.remove(job.held);
+        if !job.passed
+            && let Some(key) = self.key(job)
+        {
+            // What this makes ready needs no other worker: this one takes one instead.
+            state.leave(key);
+        }
+        if state.stopped {
+            return None;
+        }
+        state.ready.pop_front()
     }
 
     /// Lets the next message of a job's key run, while the job itself waits to run again.

@@ -57,6 +57,29 @@ async fn a_key_runs_one_at_a_time_and_others_beside_it() {
 }
 
 #[tokio::test]
+async fn who_finishes_a_job_takes_the_next_and_leaves_no_other_asleep() {
+    let lanes = Arc::new(Lanes::new(true, 10));
+    let asleep = tokio::spawn({
+        let lanes = Arc::clone(&lanes);
+        async move { lanes.next().await.map(|job| number(&job)) }
+    });
+    hand_in(
+        &lanes,
+        [(1, "a"), (2, "a")]
+            .into_iter()
+            .map(|(n, key)| message(n, Some(key))),
+    );
+    assert_eq!(asleep.await.unwrap(), Some(1));
+    hand_in(&lanes, std::iter::once(message(3, Some("b"))));
+    let other = next(&lanes).await;
+    assert_eq!(number(&other), 3);
+    hand_in(&lanes, std::iter::once(message(4, Some("b"))));
+    let follower = lanes.finish_and_take(&other).expect("its key has another");
+    assert_eq!(number(&follower), 4);
+    assert!(lanes.finish_and_take(&follower).is_none());
+}
+
+#[tokio::test]
 async fn without_order_keys_do_not_matter() {
     let lanes = Lanes::new(false, 10);
     hand_in(&lanes, [1, 2].into_iter().map(|n| message(n, Some("a"))));

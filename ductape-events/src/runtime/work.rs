@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::task::coop::consume_budget;
 
 use super::consumer_run::Call;
 use super::job::Job;
@@ -17,6 +17,7 @@ use super::session::Session;
 use crate::clock;
 use crate::consumer::{BatchDelivery, Delivery, Failure, Handler, Verdict};
 use crate::stats::Counters;
+use crate::within::within;
 
 /// How often more than its attempts a message may be delivered, since a process that ends takes along what it had not
 /// begun; beyond that, it is what ends the process.
@@ -38,20 +39,29 @@ async fn work_singly(
     handler: impl for<'a> Fn(&'a Delivery) -> BoxFuture<'a, Verdict>,
 ) {
     let consumer = &session.consumer;
-    while let Some(job) = session.lanes.next().await {
+    let mut next = None;
+    loop {
+        // A worker that always finds something lets others run all the same.
+        consume_budget().await;
+        let Some(job) = (match next.take() {
+            Some(job) => Some(job),
+            None => session.lanes.next().await,
+        }) else {
+            return;
+        };
         let Some(job) = session.take_up(job).await else {
             continue;
         };
-        let began = clock::now();
+        let began = consumer.is_observed().then(clock::now);
         let (delivery, rest) = job.split(&consumer.scope);
         let running = Running::new(&consumer.counters.running);
         let verdict = guarded(consumer.timeout, async { handler(&delivery).await }).await;
         drop(running);
-        session
-            .conclude(
+        next = session
+            .conclude_and_take(
                 rest.join(delivery),
                 verdict.unwrap_or_else(Verdict::from),
-                began.elapsed(),
+                began.map_or(Duration::ZERO, |began| began.elapsed()),
             )
             .await;
     }
@@ -147,10 +157,9 @@ impl From<Failed> for Verdict {
 
 /// Calls a handler up to `limit`, and catches its panic: also one before its first await, and one while it is cancelled.
 async fn guarded<T>(limit: Duration, call: impl Future<Output = T>) -> Result<T, Failed> {
-    let limited = async { timeout(limit, call).await };
-    match AssertUnwindSafe(limited).catch_unwind().await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) => Err(Failed::TimedOut(limit)),
+    match AssertUnwindSafe(within(limit, call)).catch_unwind().await {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(Failed::TimedOut(limit)),
         Err(panic) => Err(Failed::Panicked(text_of(&*panic))),
     }
 }
