@@ -16,16 +16,21 @@ use tokio::sync::mpsc;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const PRODUCERS: usize = 16;
+/// How many messages either side holds before producers wait.
+const BOUND: usize = 1024;
 const SHORT: usize = 10_000;
 const LONG: usize = 20_000;
 
 #[tokio::main]
 async fn main() {
-    let memory = Arc::new(MemoryConfig::default().open());
+    let memory = MemoryConfig {
+        capacity: BOUND,
+        ..MemoryConfig::default()
+    };
     let ductape = Ductape::builder()
         .without_inventory()
         .without_config()
-        .every_broker(memory)
+        .every_broker(Arc::new(memory.open()))
         .consumer::<handle>()
         .build()
         .await
@@ -78,7 +83,7 @@ async fn a_message(run: impl AsyncFn(usize)) -> f64 {
 
 async fn produce(ductape: &Arc<Ductape>, n: usize, together: u64) {
     let each = (n / PRODUCERS) as u64;
-    let _run = Clock::start(n as u64);
+    let _run = Clock::counting(n as u64);
     for producer in 0..PRODUCERS {
         let ductape = Arc::clone(ductape);
         tokio::spawn(async move {
@@ -117,8 +122,8 @@ async fn channel_of_clones(n: usize) {
 
 async fn channel_with(n: usize, encode: fn(usize, u64, &mut Order) -> Vec<u8>) {
     let each = (n / PRODUCERS) as u64;
-    let _run = Clock::start(n as u64);
-    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1024);
+    let _run = Clock::counting(n as u64);
+    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(BOUND);
     tokio::spawn(async move {
         while let Some(payload) = receiver.recv().await {
             let order: Order = serde_json::from_slice(&payload).unwrap();

@@ -4,9 +4,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ductape_benches::{Bar, Clock, Order, counted, handle, handled, print_row, rounds, until_handled};
+use ductape_benches::{Bar, Clock, Order, Took, counted, handle, handled, print_row, rounds, until_handled};
 use ductape_events::prelude::*;
 use ductape_providers::embedded::durable::DurableConfig;
 use rusqlite::{Connection, params};
@@ -52,7 +51,7 @@ fn main() {
         5,
         || produce_singly(&runtime, &folder),
         // One commit a message takes so long that fewer must do.
-        || insert(&folder, RAW_SINGLY, 1) * u32::try_from(SINGLY / RAW_SINGLY).unwrap(),
+        || times(insert(&folder, RAW_SINGLY, 1), SINGLY / RAW_SINGLY),
     );
     singly.print(
         "durable: 64 tasks with single produces, against inserts one by one",
@@ -66,6 +65,14 @@ fn main() {
         CONSUMED,
         Bar::Rate(100_000.0),
     );
+}
+
+fn times(took: Took, n: u64) -> Took {
+    let n = u32::try_from(n).unwrap();
+    Took {
+        real: took.real * n,
+        cpu: took.cpu * n,
+    }
 }
 
 /// A folder on the disk that the build is on, for one store after the other.
@@ -108,22 +115,22 @@ async fn connect(folder: &Folder) -> Arc<Ductape> {
     Arc::new(ductape)
 }
 
-fn produce_all(runtime: &Runtime, folder: &Folder) -> Duration {
+fn produce_all(runtime: &Runtime, folder: &Folder) -> Took {
     runtime.block_on(async {
         let ductape = connect(folder).await;
-        let clock = Clock::start(u64::MAX / 2);
+        let clock = Clock::start();
         let receipts = Order::produce_all(Order::many(0, TOGETHER), &*ductape).await;
-        let took = clock.elapsed();
+        let took = clock.took();
         assert!(receipts.iter().all(Result::is_ok));
         ductape.shutdown().await.unwrap();
         took
     })
 }
 
-fn produce_singly(runtime: &Runtime, folder: &Folder) -> Duration {
+fn produce_singly(runtime: &Runtime, folder: &Folder) -> Took {
     runtime.block_on(async {
         let ductape = connect(folder).await;
-        let clock = Clock::start(u64::MAX / 2);
+        let clock = Clock::start();
         let tasks = (0..TASKS).map(|task| {
             let ductape = Arc::clone(&ductape);
             tokio::spawn(async move {
@@ -138,21 +145,21 @@ fn produce_singly(runtime: &Runtime, folder: &Folder) -> Duration {
         for task in tasks.collect::<Vec<_>>() {
             task.await.unwrap();
         }
-        let took = clock.elapsed();
+        let took = clock.took();
         ductape.shutdown().await.unwrap();
         took
     })
 }
 
-fn consume(runtime: &Runtime, folder: &Folder) -> Duration {
+fn consume(runtime: &Runtime, folder: &Folder) -> Took {
     runtime.block_on(async {
         let ductape = connect(folder).await;
         let receipts = Order::produce_all(Order::many(0, CONSUMED), &*ductape).await;
         assert!(receipts.iter().all(Result::is_ok));
-        let clock = Clock::start(CONSUMED);
+        let clock = Clock::counting(CONSUMED);
         ductape.start().await.unwrap();
         until_handled().await;
-        let took = clock.elapsed();
+        let took = clock.took();
         ductape.shutdown().await.unwrap();
         took
     })
@@ -193,11 +200,11 @@ fn open(folder: &Folder) -> Connection {
     conn
 }
 
-fn insert(folder: &Folder, n: u64, rows: u64) -> Duration {
+fn insert(folder: &Folder, n: u64, rows: u64) -> Took {
     let conn = open(folder);
-    let clock = Clock::start(u64::MAX / 2);
+    let clock = Clock::start();
     insert_into(&conn, n, rows);
-    clock.elapsed()
+    clock.took()
 }
 
 fn insert_into(conn: &Connection, n: u64, rows: u64) {
@@ -219,11 +226,11 @@ fn insert_into(conn: &Connection, n: u64, rows: u64) {
 }
 
 /// Reads as much at one time as a consumer has in hand, decodes, and keeps the place that it has come to.
-fn select(folder: &Folder) -> Duration {
+fn select(folder: &Folder) -> Took {
     let conn = open(folder);
     insert_into(&conn, CONSUMED, ROWS);
     conn.execute_batch("PRAGMA synchronous=NORMAL").unwrap();
-    let clock = Clock::start(u64::MAX / 2);
+    let clock = Clock::start();
     let mut select = conn
         .prepare("SELECT seq, payload FROM records WHERE seq > ? ORDER BY seq LIMIT 64")
         .unwrap();
@@ -240,7 +247,7 @@ fn select(folder: &Folder) -> Duration {
             counted(&order);
         }
         if cursor == before {
-            return clock.elapsed();
+            return clock.took();
         }
         drop(rows);
         update.execute([cursor]).unwrap();

@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ductape_events::prelude::*;
 use tokio::sync::Notify;
@@ -82,30 +83,65 @@ pub fn handled() -> u64 {
     HANDLED.load(Ordering::Acquire)
 }
 
-/// Begins a run of `n` orders.
+/// Measures a run.
 #[derive(Debug)]
 pub struct Clock {
-    began: std::time::Instant,
+    began: Instant,
+    cpu: Duration,
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Took {
+    /// Real time.
+    pub real: Duration,
+    /// The time of all threads on a processor: unlike real time, it does not depend on what else the machine does. Zero
+    /// where the system does not tell.
+    pub cpu: Duration,
 }
 
 impl Clock {
-    /// Begins a run of `n` orders.
+    /// Begins a run that ends when `n` more orders are counted.
     #[must_use]
-    pub fn start(n: u64) -> Self {
+    pub fn counting(n: u64) -> Self {
         WANTED.store(handled() + n, Ordering::Release);
-        Self { began: now() }
+        Self::start()
     }
 
-    /// How long it has taken.
+    /// Begins a run.
     #[must_use]
-    pub fn elapsed(&self) -> std::time::Duration {
-        now().duration_since(self.began)
+    pub fn start() -> Self {
+        let cpu = cpu();
+        Self { began: now(), cpu }
+    }
+
+    /// What it has taken.
+    #[must_use]
+    pub fn took(&self) -> Took {
+        Took {
+            real: now().duration_since(self.began),
+            cpu: cpu().saturating_sub(self.cpu),
+        }
     }
 }
 
 #[allow(clippy::disallowed_methods)] // a bench measures real time
-fn now() -> std::time::Instant {
-    std::time::Instant::now()
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// What the threads of this process have run for.
+fn cpu() -> Duration {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
+        return Duration::ZERO;
+    };
+    threads
+        .filter_map(|thread| {
+            let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            let nanos = text.split(' ').next()?.parse().ok()?;
+            Some(Duration::from_nanos(nanos))
+        })
+        .sum()
 }
 
 /// Waits until all orders of the run were counted.

@@ -6,5 +6,5 @@
 mod event;
 mod table;
 
-pub use event::{Clock, Order, counted, handle, handled, until_handled};
+pub use event::{Clock, Order, Took, counted, handle, handled, until_handled};
 pub use table::{Bar, Rounds, print_row, rounds};

@@ -2,16 +2,17 @@
 #![allow(clippy::unwrap_used)] // a bench that can't run has nothing to tell
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use ductape_benches::{Bar, Clock, Order, counted, handle, rounds, until_handled};
+use ductape_benches::{Bar, Clock, Order, Took, counted, handle, rounds, until_handled};
 use ductape_events::prelude::*;
 use ductape_providers::embedded::MemoryConfig;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 const PRODUCERS: usize = 16;
+/// How many messages either side holds before producers wait.
+const BOUND: usize = 1024;
 const EACH: u64 = 12_500;
 const ALL: u64 = EACH * PRODUCERS as u64;
 /// How many orders a `produce_all` has.
@@ -48,22 +49,25 @@ fn main() {
     let mut group = criterion.benchmark_group("memory");
     group.throughput(Throughput::Elements(PRODUCERS as u64));
     group.bench_function("typed, single produces", |b| {
-        b.iter_custom(|n| ours(&runtime, &ductape, n));
+        b.iter_custom(|n| ours(&runtime, &ductape, n).real);
     });
     group.bench_function("typed, produce_all", |b| {
-        b.iter_custom(|n| ours_together(&runtime, &ductape, n));
+        b.iter_custom(|n| ours_together(&runtime, &ductape, n).real);
     });
-    group.bench_function("channel", |b| b.iter_custom(|n| raw(&runtime, n)));
+    group.bench_function("channel", |b| b.iter_custom(|n| raw(&runtime, n).real));
     group.finish();
     criterion.final_summary();
 }
 
 async fn connect() -> Arc<Ductape> {
-    let memory = Arc::new(MemoryConfig::default().open());
+    let memory = MemoryConfig {
+        capacity: BOUND,
+        ..MemoryConfig::default()
+    };
     let ductape = Ductape::builder()
         .without_inventory()
         .without_config()
-        .every_broker(memory)
+        .every_broker(Arc::new(memory.open()))
         .consumer::<handle>()
         .build()
         .await
@@ -73,7 +77,7 @@ async fn connect() -> Arc<Ductape> {
 }
 
 /// Each producer awaits one produce after the other.
-fn ours(runtime: &Runtime, ductape: &Arc<Ductape>, each: u64) -> Duration {
+fn ours(runtime: &Runtime, ductape: &Arc<Ductape>, each: u64) -> Took {
     run(runtime, each, |producer| {
         let ductape = Arc::clone(ductape);
         async move {
@@ -86,7 +90,7 @@ fn ours(runtime: &Runtime, ductape: &Arc<Ductape>, each: u64) -> Duration {
     })
 }
 
-fn ours_together(runtime: &Runtime, ductape: &Arc<Ductape>, each: u64) -> Duration {
+fn ours_together(runtime: &Runtime, ductape: &Arc<Ductape>, each: u64) -> Took {
     run(runtime, each, |producer| {
         let ductape = Arc::clone(ductape);
         async move {
@@ -102,7 +106,7 @@ fn ours_together(runtime: &Runtime, ductape: &Arc<Ductape>, each: u64) -> Durati
 }
 
 /// The same orders, encoded, sent, received, decoded and counted without us.
-fn raw(runtime: &Runtime, each: u64) -> Duration {
+fn raw(runtime: &Runtime, each: u64) -> Took {
     raw_of(runtime, each, |producer, sender| async move {
         let mut order = Order::example();
         for n in 0..each {
@@ -112,7 +116,7 @@ fn raw(runtime: &Runtime, each: u64) -> Duration {
     })
 }
 
-fn raw_together(runtime: &Runtime, each: u64) -> Duration {
+fn raw_together(runtime: &Runtime, each: u64) -> Took {
     raw_of(runtime, each, |producer, sender| async move {
         for order in Order::many(producer, each) {
             sender.send(serde_json::to_vec(&order).unwrap()).await.unwrap();
@@ -124,8 +128,8 @@ fn raw_of<F: Future<Output = ()> + Send + 'static>(
     runtime: &Runtime,
     each: u64,
     produce: impl Fn(usize, mpsc::Sender<Vec<u8>>) -> F,
-) -> Duration {
-    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(1024);
+) -> Took {
+    let (sender, mut receiver) = mpsc::channel::<Vec<u8>>(BOUND);
     runtime.spawn(async move {
         while let Some(payload) = receiver.recv().await {
             let order: Order = serde_json::from_slice(&payload).unwrap();
@@ -139,11 +143,11 @@ fn run<F: Future<Output = ()> + Send + 'static>(
     runtime: &Runtime,
     each: u64,
     produce: impl Fn(usize) -> F,
-) -> Duration {
-    let clock = Clock::start(each * PRODUCERS as u64);
+) -> Took {
+    let clock = Clock::counting(each * PRODUCERS as u64);
     for producer in 0..PRODUCERS {
         runtime.spawn(produce(producer));
     }
     runtime.block_on(until_handled());
-    clock.elapsed()
+    clock.took()
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::Took;
+
 /// What a row has to reach.
 #[derive(Clone, Copy, Debug)]
 pub enum Bar {
@@ -27,20 +29,20 @@ impl fmt::Display for Bar {
         match self {
             Self::Ratio(least) => write!(f, "ratio ≥ {least:.2}"),
             Self::Rate(least) => write!(f, "≥ {least:.0}/s"),
-            Self::Most(most, unit) => write!(f, "≤ {most}{unit}"),
+            Self::Most(most, unit) => write!(f, "≤ {most:.2}{unit}"),
         }
     }
 }
 
-/// The times of both sides of a comparison, in the order of the rounds.
+/// What both sides of a comparison took, in the order of the rounds.
 #[derive(Debug, Default)]
 pub struct Rounds {
-    ours: Vec<Duration>,
-    raw: Vec<Duration>,
+    ours: Vec<Took>,
+    raw: Vec<Took>,
 }
 
 /// Runs both sides in turn, `n` times after one to warm up.
-pub fn rounds(n: usize, mut ours: impl FnMut() -> Duration, mut raw: impl FnMut() -> Duration) -> Rounds {
+pub fn rounds(n: usize, mut ours: impl FnMut() -> Took, mut raw: impl FnMut() -> Took) -> Rounds {
     let mut rounds = Rounds::default();
     for round in 0..=n {
         let pair = if round % 2 == 0 {
@@ -58,27 +60,45 @@ pub fn rounds(n: usize, mut ours: impl FnMut() -> Duration, mut raw: impl FnMut(
 }
 
 impl Rounds {
-    /// Prints the row of a comparison of `messages` a round: rates at the best round and at the median, and their ratios.
-    pub fn print(mut self, what: &str, messages: u64, bar: Bar) {
-        self.ours.sort_unstable();
-        self.raw.sort_unstable();
-        let rate = |times: &[Duration], at: usize| {
-            #[allow(clippy::cast_precision_loss)] // far below 2^52
-            let messages = messages as f64;
-            messages / times[at].as_secs_f64()
+    /// Prints the rows of a comparison of `messages` a round: the rates at the best round and at the median; and what a
+    /// message costs in processor time at the median, which holds on a busy machine too.
+    pub fn print(&self, what: &str, messages: u64, bar: Bar) {
+        #[allow(clippy::cast_precision_loss)] // far below 2^52
+        let messages = messages as f64;
+        let sorted = |side: &[Took], of: fn(&Took) -> Duration| {
+            let mut times: Vec<Duration> = side.iter().map(of).collect();
+            times.sort_unstable();
+            times
         };
-        let middle = self.ours.len() / 2;
+        let (ours, raw) = (
+            sorted(&self.ours, |took| took.real),
+            sorted(&self.raw, |took| took.real),
+        );
+        let middle = ours.len() / 2;
         for (which, at) in [("best", 0), ("median", middle)] {
-            let (ours, raw) = (rate(&self.ours, at), rate(&self.raw, at));
+            let (ours, raw) = (
+                messages / ours[at].as_secs_f64(),
+                messages / raw[at].as_secs_f64(),
+            );
             row(
                 &format!("{what}, {which} of {}", self.ours.len()),
                 &format!("{ours:.0}/s"),
                 &format!("{raw:.0}/s"),
                 &format!("{:.2}", ours / raw),
-                bar,
-                bar.is_met(ours, raw),
+                &bar.to_string(),
+                if bar.is_met(ours, raw) { "met" } else { "MISSED" },
             );
         }
+        let cpu = |side: &[Took]| sorted(side, |took| took.cpu)[middle].as_secs_f64() / messages * 1e6;
+        let (ours, raw) = (cpu(&self.ours), cpu(&self.raw));
+        row(
+            &format!("{what}, processor time a message"),
+            &format!("{ours:.2} µs"),
+            &format!("{raw:.2} µs"),
+            &format!("{:.2}", raw / ours),
+            "-",
+            "",
+        );
     }
 }
 
@@ -89,13 +109,16 @@ pub fn print_row(what: &str, ours: f64, raw: Option<f64>, bar: Bar) {
         &format!("{ours:.2}"),
         &raw.map_or_else(|| "-".to_owned(), |raw| format!("{raw:.2}")),
         &raw.map_or_else(|| "-".to_owned(), |raw| format!("{:.2}", ours / raw)),
-        bar,
-        bar.is_met(ours, raw.unwrap_or(1.0)),
+        &bar.to_string(),
+        if bar.is_met(ours, raw.unwrap_or(1.0)) {
+            "met"
+        } else {
+            "MISSED"
+        },
     );
 }
 
 #[allow(clippy::print_stdout)] // it is what a bench is for
-fn row(what: &str, ours: &str, raw: &str, ratio: &str, bar: Bar, met: bool) {
-    let met = if met { "met" } else { "MISSED" };
+fn row(what: &str, ours: &str, raw: &str, ratio: &str, bar: &str, met: &str) {
     println!("| {what} | {ours} | {raw} | {ratio} | {bar} | {met} |");
 }
