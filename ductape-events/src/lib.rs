@@ -25,7 +25,7 @@
 //! ```
 //!
 //! - [`Topic`] is a type whose values are events; `#[topic]` implements it.
-//! - [`consumer`] is what handlers can take and return; `#[consumer]` registers them.
+//! - [`mod@consumer`] is what handlers can take and return; `#[consumer]` registers them.
 //! - [`Ductape`] wires both to the brokers that the environment's configuration names.
 //! - [`BrokerError`] says what went wrong, with a code, and whether trying again can help.
 
