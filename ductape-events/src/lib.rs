@@ -29,6 +29,11 @@
 //! - [`Ductape`] wires both to the brokers that the environment's configuration names.
 //! - [`BrokerError`] says what went wrong, with a code, and whether trying again can help.
 
+// Keeps the README's service compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 // Generated code names this crate from outside, also in its own tests.
 extern crate self as ductape_events;
 
