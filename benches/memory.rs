@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 const PRODUCERS: usize = 16;
-/// How many messages either side holds before producers wait.
+/// How many messages the channel holds before producers wait; the broker is as a user has it.
 const BOUND: usize = 1024;
 const EACH: u64 = 12_500;
 const ALL: u64 = EACH * PRODUCERS as u64;
@@ -60,10 +60,7 @@ fn main() {
 }
 
 async fn connect() -> Arc<Ductape> {
-    let memory = MemoryConfig {
-        capacity: BOUND,
-        ..MemoryConfig::default()
-    };
+    let memory = MemoryConfig::default();
     let ductape = Ductape::builder()
         .without_inventory()
         .without_config()

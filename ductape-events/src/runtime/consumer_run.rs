@@ -74,7 +74,8 @@ pub(crate) struct Limits {
 impl Limits {
     const CONCURRENCY_DEFAULT: usize = 16;
     const BATCH_DEFAULT: usize = 100;
-    const PREFETCH_MIN: usize = 64;
+    /// Few enough that another process of the group gets its share, many enough that a receive is worth its cost.
+    const PREFETCH_MIN: usize = 256;
     const HOLD_MAX: Duration = Duration::from_secs(5);
 
     pub(crate) fn new(options: &ConsumerOptions, batches: bool) -> Self {
