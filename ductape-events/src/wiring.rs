@@ -36,6 +36,13 @@ pub(crate) struct TopicRoute {
     pub(crate) validator: OnceLock<Result<Validator, String>>,
 }
 
+impl TopicRoute {
+    /// Whether the topic's messages may have keys; of a topic without a type it is not known, so they may.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.descriptor.is_none_or(|topic| topic.key.is_some())
+    }
+}
+
 /// The most messages that the test mode remembers.
 const PUBLISHED_MAX: usize = 100_000;
 

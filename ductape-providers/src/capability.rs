@@ -36,8 +36,10 @@ pub struct Capability {
     pub persistent: bool,
     /// Whether [`Provider::backlog`](crate::Provider::backlog) can count.
     pub backlog: bool,
-    /// The longest delay of a publish; `None` where there is no delay.
+    /// The longest delay of a publish to all groups of a topic; `None` where there is no delay.
     pub publish_delay_max: Option<Duration>,
+    /// The longest delay of a message that is sent to one group alone, as a retry is; `None` where there is no delay.
+    pub group_delay_max: Option<Duration>,
     /// Whether unsettled deliveries come back when their lease ends.
     pub lease: bool,
     /// The largest payload, in bytes.
@@ -100,6 +102,7 @@ impl Capability {
             persistent: false,
             backlog: false,
             publish_delay_max: None,
+            group_delay_max: None,
             lease: false,
             payload_bytes_max,
             publish_batch_max: NonZeroUsize::MIN,

@@ -171,7 +171,8 @@ pub struct Outgoing {
     pub payload: Bytes,
     /// When the event was produced: the `time` of CloudEvents.
     pub published_at: SystemTime,
-    /// Not delivered before this time; see [`Capability::publish_delay_max`](crate::Capability::publish_delay_max).
+    /// Not delivered before this time; see [`Capability::publish_delay_max`](crate::Capability::publish_delay_max) and
+    /// [`Capability::group_delay_max`](crate::Capability::group_delay_max).
     pub not_before: Option<SystemTime>,
 }
 

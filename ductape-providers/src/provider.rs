@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::capability::Capability;
 use crate::error::Result;
+use crate::examine::Finding;
 use crate::message::{Incoming, Outgoing, Position, TopicName};
 use crate::spec::{SeekTo, SubscriptionSpec, TopicSpec};
 
@@ -82,6 +83,15 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the broker can't tell.
     fn backlog(&self, topic: &TopicName, group: &GroupName) -> impl Future<Output = Result<Backlog>> + Send;
+
+    /// Looks for what is unsafe or wrong with how the broker, these topics and their groups are set up, and changes
+    /// nothing: what exists is compared with what the program asks, whatever [`declare`](Self::declare) would create is not
+    /// a finding. Where there is nothing to look at it answers none.
+    ///
+    /// # Errors
+    ///
+    /// When the broker can't be asked; what it refuses to tell (a missing permission) is a finding, not an error.
+    fn examine(&self, topics: &[TopicSpec]) -> impl Future<Output = Result<Vec<Finding>>> + Send;
 
     /// Asks the broker whether it is there.
     ///

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::capability::Capability;
 use crate::error::Result;
+use crate::examine::Finding;
 use crate::message::TopicName;
 use crate::provider::{
     Backlog, Delivery, Provider, ProviderInfo, PublishSlot, Receipt, SettleSlot, Settler, Subscription,
@@ -49,6 +50,8 @@ pub trait ProviderDyn: fmt::Debug + Send + Sync + 'static {
         topic: &'a TopicName,
         group: &'a GroupName,
     ) -> BoxFuture<'a, Result<Backlog>>;
+    /// See [`Provider::examine`].
+    fn examine_dyn<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<Vec<Finding>>>;
     /// See [`Provider::ping`].
     fn ping_dyn(&self) -> BoxFuture<'_, Result<()>>;
     /// See [`Provider::close`].
@@ -119,6 +122,10 @@ impl<P: Provider> ProviderDyn for P {
         group: &'a GroupName,
     ) -> BoxFuture<'a, Result<Backlog>> {
         Box::pin(self.backlog(topic, group))
+    }
+
+    fn examine_dyn<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<Vec<Finding>>> {
+        Box::pin(self.examine(topics))
     }
 
     fn ping_dyn(&self) -> BoxFuture<'_, Result<()>> {

@@ -16,15 +16,19 @@ pub struct TopicSpec {
     pub physical: Option<String>,
     /// The groups that must exist before anything is published.
     pub groups: Vec<GroupSpec>,
+    /// Whether messages of the topic have keys, whose order must be kept. A provider that pays for order (with a queue
+    /// that one member reads at a time, say) pays only then.
+    pub keyed: bool,
 }
 
 impl TopicSpec {
-    /// `topic` under its usual name, without groups.
+    /// `topic` under its usual name, with keys, without groups.
     pub const fn new(topic: TopicName) -> Self {
         Self {
             topic,
             physical: None,
             groups: Vec::new(),
+            keyed: true,
         }
     }
 
@@ -74,6 +78,9 @@ pub enum Ordering {
 pub struct GroupSpec {
     /// Its name.
     pub name: GroupName,
+    /// Whether the program chose the name. Where it did not, a name that the broker's configuration gives to the consumers
+    /// without one (Kafka's `groupId`, RabbitMQ's `queue`, Pub/Sub's `subscriptionName`) is used on the broker instead.
+    pub named: bool,
     /// Where it begins when it does not exist yet.
     pub start: Start,
     /// What a retry does to later messages of the same key.
@@ -95,6 +102,7 @@ impl GroupSpec {
     pub const fn new(name: GroupName) -> Self {
         Self {
             name,
+            named: true,
             start: Start::Latest,
             ordering: Ordering::Strict,
             once: false,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ductape_events::conformance::cases;
 use ductape_events::providers::conformance::{Filter, Harness, Outcome, run_cases};
+use ductape_events::providers::examine::Finding;
 use ductape_events::providers::provider::{Backlog, Durability, ProviderInfo, PublishReceipt};
 use ductape_events::providers::spec::{Ordering, SeekTo};
 use ductape_events::providers::{
@@ -192,6 +193,10 @@ impl ProviderDyn for Broken {
         group: &'a GroupName,
     ) -> BoxFuture<'a, Result<Backlog>> {
         self.inner.backlog_dyn(topic, group)
+    }
+
+    fn examine_dyn<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<Vec<Finding>>> {
+        self.inner.examine_dyn(topics)
     }
 
     fn ping_dyn(&self) -> BoxFuture<'_, Result<()>> {

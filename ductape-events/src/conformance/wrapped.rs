@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ductape_providers::examine::Finding;
 use ductape_providers::provider::{Backlog, ProviderInfo};
 use ductape_providers::spec::SeekTo;
 use ductape_providers::{
@@ -133,6 +134,10 @@ impl ProviderDyn for Wrapped {
         group: &'a GroupName,
     ) -> BoxFuture<'a, Result<Backlog>> {
         self.inner.backlog_dyn(topic, group)
+    }
+
+    fn examine_dyn<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<Vec<Finding>>> {
+        self.inner.examine_dyn(topics)
     }
 
     fn ping_dyn(&self) -> BoxFuture<'_, Result<()>> {

@@ -245,6 +245,7 @@ impl DuctapeBuilder {
                 topic: topic.clone(),
                 physical: physical.clone(),
                 groups: Vec::new(),
+                keyed: descriptor.is_none_or(|topic| topic.key.is_some()),
             });
             wiring.add(TopicRoute {
                 topic,

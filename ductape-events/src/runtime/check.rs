@@ -187,6 +187,7 @@ fn group_spec(descriptor: &ConsumerDescriptor) -> Result<GroupSpec, Finding> {
         )
     })?;
     let mut group = GroupSpec::new(name);
+    group.named = options.group.is_some() || options.broadcast;
     group.ephemeral = options.broadcast;
     group.once = options.once;
     group.start = options.start.unwrap_or_default();
@@ -261,6 +262,7 @@ fn consumer_run(
         topic: route.topic.clone(),
         physical: route.physical.clone(),
         group,
+        keyed: route.is_keyed(),
         call,
         scope: Arc::new(scope),
         provider: Arc::clone(&route.provider),

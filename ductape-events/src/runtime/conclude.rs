@@ -301,7 +301,7 @@ fn plan(capability: &Capability, strict: bool, counted: bool, wait: Duration, ho
     {
         return Plan::Broker;
     }
-    let can_copy = capability.route_to_group && capability.publish_delay_max.is_some_and(|max| wait <= max);
+    let can_copy = capability.route_to_group && capability.group_delay_max.is_some_and(|max| wait <= max);
     if strict || wait <= hold_max || !can_copy {
         Plan::Hold
     } else {
@@ -348,10 +348,10 @@ mod tests {
         capability
     }
 
-    fn weak(route_to_group: bool, publish_delay_max: Option<Duration>) -> Capability {
+    fn weak(route_to_group: bool, group_delay_max: Option<Duration>) -> Capability {
         let mut capability = Capability::least(1024);
         capability.route_to_group = route_to_group;
-        capability.publish_delay_max = publish_delay_max;
+        capability.group_delay_max = group_delay_max;
         capability
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct ConsumerRun {
     pub(super) topic: TopicName,
     pub(super) physical: Option<String>,
     pub(super) group: GroupSpec,
+    /// Whether the topic's messages have keys, as far as is known.
+    pub(super) keyed: bool,
     pub(super) call: Call,
     pub(super) scope: Arc<Scope>,
     pub(super) provider: AnyProvider,
@@ -114,6 +116,7 @@ impl ConsumerRun {
             topic: self.topic.clone(),
             physical: self.physical.clone(),
             groups: vec![self.group.clone()],
+            keyed: self.keyed,
         }
     }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::embedded::{EmbeddedConfig, EmbeddedMode, Synchronous};
 use super::provider_config::ProviderConfig;
 use crate::capability::Capability;
+use crate::clock;
+use crate::connection::{ConnectionReport, Probe, STEP_TIMEOUT};
 #[cfg(feature = "embedded")]
 use crate::embedded::{DurableConfig, MemoryConfig, durable};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,9 +19,10 @@ impl ProviderConfig {
     ///
     /// # Errors
     ///
-    /// [`Unsupported`](ErrorKind::Unsupported) for a kind of broker that this version or this build can't connect to; the
-    /// text names the feature that it belongs to. Else those of opening the embedded store.
-    #[cfg_attr(not(feature = "embedded"), allow(clippy::unused_async))] // the embedded store is what is waited for
+    /// [`Unsupported`](ErrorKind::Unsupported) for a kind of broker that this build can't connect to; the text names the
+    /// feature to enable. [`Unreachable`](ErrorKind::Unreachable), which is temporary, and
+    /// [`Unauthorized`](ErrorKind::Unauthorized), which is not, within 10 s.
+    #[allow(clippy::unused_async)] // without a feature there is nothing to wait for
     pub async fn connect(&self) -> Result<AnyProvider> {
         match self {
             #[cfg(feature = "embedded")]
@@ -27,7 +30,51 @@ impl ProviderConfig {
                 EmbeddedMode::Memory => Ok(Arc::new(memory(config).open())),
                 EmbeddedMode::Durable => Ok(Arc::new(durable_store(config).open().await?)),
             },
+            #[cfg(feature = "kafka")]
+            Self::Kafka(config) => crate::kafka::connect(config).await,
+            #[cfg(feature = "rabbitmq")]
+            Self::RabbitMq(config) => crate::rabbitmq::connect(config).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(config) => crate::redis::connect(config).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(config) => crate::sqs::connect(config).await,
+            #[cfg(feature = "pubsub")]
+            Self::PubSub(config) => crate::pubsub::connect(config).await,
+            #[cfg(feature = "nats")]
+            Self::Nats(config) => crate::nats::connect(config).await,
+            #[allow(unreachable_patterns)] // with every feature on
             _ => Err(self.unsupported()),
+        }
+    }
+
+    /// Tries to connect, step by step: finds the host, opens a connection, logs in. It changes nothing on the broker, and
+    /// takes at most a few times [`STEP_TIMEOUT`](crate::connection::STEP_TIMEOUT).
+    pub async fn test_connection(&self) -> ConnectionReport {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(config) => crate::kafka::test_connection(config).await,
+            #[cfg(feature = "rabbitmq")]
+            Self::RabbitMq(config) => crate::rabbitmq::test_connection(config).await,
+            #[cfg(feature = "redis")]
+            Self::Redis(config) => crate::redis::test_connection(config).await,
+            #[cfg(feature = "sqs")]
+            Self::Sqs(config) => crate::sqs::test_connection(config).await,
+            #[cfg(feature = "pubsub")]
+            Self::PubSub(config) => crate::pubsub::test_connection(config).await,
+            #[cfg(feature = "nats")]
+            Self::Nats(config) => crate::nats::test_connection(config).await,
+            _ => {
+                let mut probe = Probe::new(self.provider(), self.address());
+                probe
+                    .step("connect", async {
+                        let provider = self.connect().await?;
+                        provider.ping_dyn().await?;
+                        provider.close_dyn(clock::now() + STEP_TIMEOUT).await?;
+                        Ok((self.address(), ()))
+                    })
+                    .await;
+                probe.finish()
+            }
         }
     }
 
@@ -35,7 +82,7 @@ impl ProviderConfig {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect), for a kind of broker that this version or this build can't connect to.
+    /// As [`connect`](Self::connect), for a kind of broker that this build can't connect to.
     pub fn capability(&self) -> Result<Capability> {
         match self {
             #[cfg(feature = "embedded")]
@@ -43,21 +90,30 @@ impl ProviderConfig {
                 EmbeddedMode::Memory => memory(config).capability(),
                 EmbeddedMode::Durable => durable_store(config).capability(),
             }),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(config) => Ok(crate::kafka::capability(config)),
+            #[cfg(feature = "rabbitmq")]
+            Self::RabbitMq(config) => Ok(crate::rabbitmq::capability(config)),
+            #[cfg(feature = "redis")]
+            Self::Redis(config) => Ok(crate::redis::capability(config)),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(config) => Ok(crate::sqs::capability(config)),
+            #[cfg(feature = "pubsub")]
+            Self::PubSub(config) => Ok(crate::pubsub::capability(config)),
+            #[cfg(feature = "nats")]
+            Self::Nats(config) => Ok(crate::nats::capability(config)),
+            #[allow(unreachable_patterns)] // with every feature on
             _ => Err(self.unsupported()),
         }
     }
 
+    #[allow(dead_code)] // with every feature on
     fn unsupported(&self) -> Error {
         let provider = self.provider();
-        let message = match self {
-            Self::Embedded(_) => {
-                "this build can't open the embedded broker; enable the feature `embedded`".to_owned()
-            }
-            _ => format!(
-                "this version can't connect to {provider} yet (its feature will be `{provider}`); \
-                 until then give the environment a broker of type `EMBEDDED`"
-            ),
-        };
+        let message = format!(
+            "this build can't connect to {provider}; enable the feature `{provider}` of `ductape-events` (or of \
+             `ductape-providers`)"
+        );
         Error::new(ErrorKind::Unsupported, message)
             .with("provider", provider)
             .with("address", self.address())

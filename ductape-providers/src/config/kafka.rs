@@ -1,8 +1,11 @@
 //! The configuration of a Kafka cluster.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::address::HostPort;
+use super::declare::Declare;
 use super::fields::Fields;
 use super::secret::Secret;
 
@@ -25,6 +28,10 @@ pub struct KafkaConfig {
     pub sasl: Option<KafkaSasl>,
     /// Whether the password may go unencrypted to another host; not by default.
     pub allow_plaintext: bool,
+    /// What is done about topics and groups that are missing; created by default.
+    pub declare: Declare,
+    /// A file with the certificate authorities to trust, as PEM; those of the machine when `None`.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How to log in to a Kafka cluster.
@@ -57,6 +64,8 @@ pub enum SaslMechanism {
 impl KafkaConfig {
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
         const EXAMPLE: &str = "localhost:9092";
+        let declare = Declare::read(fields);
+        let ca_file = fields.text("caFile").map(PathBuf::from);
         fields.require("brokers", "a list of `host:port`, for example `localhost:9092`");
         let brokers = fields.texts("brokers", false).map(|texts| {
             let broker = |(pointer, text): (String, &str)| {
@@ -90,6 +99,8 @@ impl KafkaConfig {
             ssl,
             sasl: login,
             allow_plaintext,
+            declare,
+            ca_file,
         })
     }
 

@@ -12,7 +12,8 @@
 //! | `NATS` | `servers`, `user?` and `pass?` or `token?`, `name?`, `maxReconnectAttempts?`, `reconnectTimeWait?`, `tls?` |
 //! | `EMBEDDED` | `mode?`, `path?`, `synchronous?`, `capacity?`, `retention?` |
 //!
-//! The fields stand beside `type`, or in an object `config` beside it; a `slug` beside `type` is accepted and ignored.
+//! Those that connect to a server take `declare?` (`create`, `check` or `off`; see [`Declare`]) too, and Kafka, RabbitMQ and
+//! Redis `caFile?`, a file of certificate authorities to trust. The fields stand beside `type`, or in an object `config` beside it; a `slug` beside `type` is accepted and ignored.
 //! Since values often come from environment variables, a number or a boolean may also be written as text.
 //!
 //! Reading a configuration does no I/O. It reports everything that is wrong at once, each finding at its own key, and a
@@ -37,6 +38,7 @@
 
 mod address;
 mod connect;
+mod declare;
 mod embedded;
 mod fields;
 mod finding;
@@ -52,6 +54,7 @@ mod sqs;
 mod suggest;
 
 pub use address::{BrokerUrl, HostPort};
+pub use declare::Declare;
 pub use embedded::{EmbeddedConfig, EmbeddedMode, Synchronous};
 pub use finding::{ConfigError, ConfigFinding};
 pub use kafka::{KafkaConfig, KafkaSasl, SaslMechanism};

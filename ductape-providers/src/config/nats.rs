@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::address::BrokerUrl;
+use super::declare::Declare;
 use super::fields::{Fields, kind_of};
 use super::secret::Secret;
 
@@ -30,6 +31,8 @@ pub struct NatsConfig {
     pub tls: Option<NatsTls>,
     /// Whether the password may go unencrypted to another host; not by default.
     pub allow_plaintext: bool,
+    /// What is done about topics and groups that are missing; created by default.
+    pub declare: Declare,
 }
 
 /// How to log in to NATS.
@@ -71,6 +74,7 @@ impl NatsConfig {
 
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
         const ENCRYPT: &str = "write `tls://`, or set `tls` to true";
+        let declare = Declare::read(fields);
         fields.require(
             "servers",
             "a URL or a list of them, for example `nats://localhost:4222`",
@@ -140,6 +144,7 @@ impl NatsConfig {
             reconnect_time_wait: Duration::from_millis(wait_ms.unwrap_or(Self::RECONNECT_WAIT_DEFAULT_MS)),
             tls,
             allow_plaintext,
+            declare,
         })
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::declare::Declare;
 use super::fields::Fields;
 use super::secret::Secret;
 
@@ -21,6 +22,8 @@ pub struct PubSubConfig {
     /// How to log in; when `None`, what the machine or its environment offers.
     #[serde(flatten)]
     pub credentials: Option<PubSubCredentials>,
+    /// What is done about topics and groups that are missing; created by default.
+    pub declare: Declare,
 }
 
 /// How to log in to Google Pub/Sub.
@@ -36,6 +39,7 @@ pub enum PubSubCredentials {
 
 impl PubSubConfig {
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
+        let declare = Declare::read(fields);
         let project_id = fields.required_text("projectId", "the project's id, for example `shop-123`");
         let topic_name = fields.required_text("topicName", "the topic's name, for example `orders`");
         let subscription_name = fields.text("subscriptionName");
@@ -65,6 +69,7 @@ impl PubSubConfig {
             topic_name: topic_name?,
             subscription_name,
             credentials,
+            declare,
         })
     }
 

@@ -1,8 +1,11 @@
 //! The configuration of a RabbitMQ server.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::address::{BrokerUrl, is_host, is_loopback};
+use super::declare::Declare;
 use super::fields::Fields;
 use super::redact::shown;
 use super::secret::Secret;
@@ -21,6 +24,10 @@ pub struct RabbitMqConfig {
     pub routing_key: Option<String>,
     /// Whether the password may go unencrypted to another host; not by default.
     pub allow_plaintext: bool,
+    /// What is done about topics and groups that are missing; created by default.
+    pub declare: Declare,
+    /// A file with the certificate authorities to trust, as PEM; those of the machine when `None`.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Where a RabbitMQ server is and how to log in.
@@ -56,6 +63,8 @@ impl RabbitMqConfig {
 
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
         const EXAMPLE: &str = "amqps://user:pass@host/vhost";
+        let declare = Declare::read(fields);
+        let ca_file = fields.text("caFile").map(PathBuf::from);
         let allow_plaintext = fields.flag("allowPlaintext").unwrap_or_default();
         let url = fields.text("url").and_then(|text| {
             BrokerUrl::parse(&text, &["amqps", "amqp"], EXAMPLE)
@@ -111,6 +120,8 @@ impl RabbitMqConfig {
             queue,
             routing_key,
             allow_plaintext,
+            declare,
+            ca_file,
         })
     }
 

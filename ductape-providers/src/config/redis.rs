@@ -1,8 +1,11 @@
 //! The configuration of a Redis server.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::address::{HostPort, is_loopback};
+use super::declare::Declare;
 use super::fields::Fields;
 use super::rabbitmq::checked_host;
 use super::secret::Secret;
@@ -24,10 +27,16 @@ pub struct RedisConfig {
     pub tls: bool,
     /// Whether the password may go unencrypted to another host; not by default.
     pub allow_plaintext: bool,
+    /// What is done about topics and groups that are missing; created by default.
+    pub declare: Declare,
+    /// A file with the certificate authorities to trust, as PEM; those of the machine when `None`.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl RedisConfig {
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
+        let declare = Declare::read(fields);
+        let ca_file = fields.text("caFile").map(PathBuf::from);
         fields.require("host", "the server's host, for example `localhost`");
         let host = fields.text("host");
         let host = checked_host(fields, host);
@@ -50,6 +59,8 @@ impl RedisConfig {
             password,
             tls,
             allow_plaintext,
+            declare,
+            ca_file,
         })
     }
 

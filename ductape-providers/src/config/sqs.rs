@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::address::BrokerUrl;
+use super::declare::Declare;
 use super::fields::Fields;
 use super::redact::shown;
 use super::secret::Secret;
@@ -23,6 +24,8 @@ pub struct SqsConfig {
     pub queue_urls: BTreeMap<String, BrokerUrl>,
     /// Where to ask instead of AWS: a local stand-in.
     pub endpoint: Option<BrokerUrl>,
+    /// What is done about topics and groups that are missing; created by default.
+    pub declare: Declare,
 }
 
 /// A key pair of AWS.
@@ -40,6 +43,7 @@ pub struct AwsKeys {
 
 impl SqsConfig {
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
+        let declare = Declare::read(fields);
         let region = fields
             .required_text("region", "the region, for example `us-east-1`")
             .and_then(|region| {
@@ -84,6 +88,7 @@ impl SqsConfig {
             keys,
             queue_urls: queue_urls.unwrap_or_default(),
             endpoint,
+            declare,
         })
     }
 

@@ -27,6 +27,8 @@ pub struct Case {
     pub run: CaseFn,
     /// When the case has failed if it has not ended.
     pub deadline: Duration,
+    /// Whether it runs when no other case does, as one that stops the server must.
+    pub alone: bool,
 }
 
 impl Case {
@@ -143,6 +145,18 @@ macro_rules! case {
             needs: $needs,
             run: |context| Box::pin($name(context)),
             deadline: $crate::conformance::Case::DEADLINE,
+            alone: false,
+        }
+    };
+    ($id:literal, $name:ident, $needs:expr, alone within $seconds:literal s) => {
+        $crate::conformance::Case {
+            id: $id,
+            name: stringify!($name),
+            group: GROUP,
+            needs: $needs,
+            run: |context| Box::pin($name(context)),
+            deadline: ::std::time::Duration::from_secs($seconds),
+            alone: true,
         }
     };
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::case::Failure;
 use crate::error::Result;
 use crate::provider_dyn::AnyProvider;
 
@@ -43,6 +44,17 @@ pub trait Harness: Send + Sync + 'static {
         None
     }
 
+    /// The server, for the cases that stop and start it; they run when no other case does. `None`, the default, where
+    /// there is no server, or where it can't be stopped.
+    fn server(&self) -> Option<Arc<dyn Server>> {
+        None
+    }
+
+    /// Connects with a password that is wrong. `None`, the default, where there are no passwords.
+    fn connect_with_wrong_password(&self) -> Option<BoxFuture<'_, Result<AnyProvider>>> {
+        None
+    }
+
     /// The shortest lease that the broker keeps, within its precision; 400 ms unless it says another.
     fn lease(&self) -> Duration {
         Duration::from_millis(400)
@@ -67,4 +79,13 @@ pub trait Harness: Send + Sync + 'static {
     fn concurrency(&self) -> usize {
         8
     }
+}
+
+/// The server of a broker, as a suite stops and starts it. What it had stored is there again afterwards.
+pub trait Server: Send + Sync + 'static {
+    /// Stops the server, at once: as when its machine loses power, or as near to that as can be.
+    fn stop(&self) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Starts the server, and waits until it answers.
+    fn start(&self) -> BoxFuture<'_, Result<(), Failure>>;
 }

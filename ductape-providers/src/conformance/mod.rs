@@ -28,7 +28,7 @@ pub use case::{Applies, Case, CaseFn, Failure, refused};
 pub use cases::cases;
 pub use client::Client;
 pub use context::Context;
-pub use harness::Harness;
+pub use harness::{Harness, Server};
 pub use reader::{Reader, show};
 pub use report::{Outcome, Report, Row};
 pub use run::{Filter, run, run_cases};

@@ -117,6 +117,7 @@ mod tests {
             needs: |_| Applies::Runs,
             run: |_| Box::pin(async { Ok(()) }),
             deadline: Case::DEADLINE,
+            alone: false,
         };
         Row {
             case,

@@ -67,12 +67,11 @@ pub async fn run_cases(harness: Arc<dyn Harness>, cases: &[Case], filter: &Filte
 
     let side_by_side = NonZeroUsize::new(harness.concurrency()).unwrap_or(NonZeroUsize::MIN);
     let permits = Arc::new(Semaphore::new(side_by_side.get()));
-    let mut running = JoinSet::new();
-    for (at, case) in chosen.iter().enumerate() {
-        let case = *case;
+    let mut rows: Vec<(usize, Row)> = Vec::with_capacity(chosen.len());
+    let row = |at: usize, case: Case| {
         let applies = (case.needs)(&capability);
         let (permits, context) = (Arc::clone(&permits), Context::new(Arc::clone(&harness), case.id));
-        running.spawn(async move {
+        async move {
             // The semaphore is never closed, so there is always a permit to be had.
             let _permit = permits.acquire_owned().await;
             let began = clock::now();
@@ -83,13 +82,19 @@ pub async fn run_cases(harness: Arc<dyn Harness>, cases: &[Case], filter: &Filte
                 took: clock::now().duration_since(began),
             };
             (at, row)
-        });
-    }
-    let mut rows: Vec<(usize, Row)> = Vec::with_capacity(chosen.len());
-    while let Some(done) = running.join_next().await {
-        if let Ok(row) = done {
-            rows.push(row);
         }
+    };
+    let mut running = JoinSet::new();
+    for (at, case) in chosen.iter().enumerate().filter(|(_, case)| !case.alone) {
+        running.spawn(row(at, *case));
+    }
+    while let Some(done) = running.join_next().await {
+        if let Ok(done) = done {
+            rows.push(done);
+        }
+    }
+    for (at, case) in chosen.iter().enumerate().filter(|(_, case)| case.alone) {
+        rows.push(row(at, *case).await);
     }
     rows.sort_by_key(|(at, _)| *at);
     Report {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as Atomic};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ductape_providers::examine::Finding;
 use ductape_providers::message::Position;
 use ductape_providers::provider::{Backlog, Durability, ProviderInfo};
 use ductape_providers::spec::{Ordering, SeekTo, Source, Start};
@@ -324,6 +325,10 @@ impl Provider for Broken {
         } else {
             backlog
         })
+    }
+
+    async fn examine(&self, topics: &[TopicSpec]) -> Result<Vec<Finding>> {
+        self.inner.examine_dyn(topics).await
     }
 
     async fn ping(&self) -> Result<()> {

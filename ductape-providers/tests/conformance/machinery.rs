@@ -22,6 +22,7 @@ const fn case(
         needs: |_| Applies::Runs,
         run,
         deadline: Duration::from_millis(200),
+        alone: false,
     }
 }
 

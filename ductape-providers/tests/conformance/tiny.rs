@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ductape_providers::capability::{Order, Requeue};
 use ductape_providers::conformance::{Filter, Harness, Outcome, run};
+use ductape_providers::examine::Finding;
 use ductape_providers::provider::{Backlog, Durability, ProviderInfo};
 use ductape_providers::spec::{SeekTo, Source, Start};
 use ductape_providers::{
@@ -186,6 +187,11 @@ impl Provider for Tiny {
 
     async fn backlog(&self, _: &TopicName, _: &GroupName) -> Result<Backlog> {
         unsupported("count")
+    }
+
+    async fn examine(&self, _: &[TopicSpec]) -> Result<Vec<Finding>> {
+        self.open()?;
+        Ok(Vec::new())
     }
 
     async fn ping(&self) -> Result<()> {

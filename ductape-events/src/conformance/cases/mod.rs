@@ -55,6 +55,7 @@ macro_rules! case {
             needs: $needs,
             run: |context| Box::pin($name(context)),
             deadline: $deadline,
+            alone: false,
         }
     };
 }

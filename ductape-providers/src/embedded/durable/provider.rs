@@ -18,6 +18,7 @@ use crate::embedded::durable::queue::{Command, Mailbox, Queue};
 use crate::embedded::durable::schema;
 use crate::embedded::durable::subscription::DurableSubscription;
 use crate::error::{Error, ErrorKind, Result};
+use crate::examine::Finding;
 use crate::message::{Outgoing, TopicName};
 use crate::provider::{Backlog, Durability, Provider, ProviderInfo, PublishReceipt, PublishSlot};
 use crate::spec::{SeekTo, SubscriptionSpec, TopicSpec};
@@ -183,6 +184,7 @@ impl DurableConfig {
         capability.persistent = true;
         capability.backlog = true;
         capability.publish_delay_max = Some(DELAY_MAX);
+        capability.group_delay_max = Some(DELAY_MAX);
         capability.lease = true;
         capability.publish_batch_max = NonZeroUsize::new(PUBLISH_MAX).unwrap_or(NonZeroUsize::MIN);
         capability.receive_batch_max = NonZeroUsize::new(BATCH_MAX).unwrap_or(NonZeroUsize::MIN);
@@ -237,6 +239,10 @@ impl Provider for Durable {
             .queue
             .ask(|answer| Command::Backlog(topic.clone(), group.clone(), answer))
             .await
+    }
+
+    async fn examine(&self, _topics: &[TopicSpec]) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 
     async fn ping(&self) -> Result<()> {

@@ -74,9 +74,13 @@ pub(super) fn outgoing(message: &Outgoing, capability: &Capability) -> Result<()
     Ok(())
 }
 
-/// Checks how long a publish is to wait.
-pub(super) fn publish_delay(delay: Duration, capability: &Capability) -> Result<()> {
-    match capability.publish_delay_max {
+/// Checks how long a publish by `route` is to wait.
+pub(super) fn publish_delay(delay: Duration, route: &Route, capability: &Capability) -> Result<()> {
+    let max = match route {
+        Route::Topic => capability.publish_delay_max,
+        Route::Group(_) | Route::DeadLetters(_) => capability.group_delay_max,
+    };
+    match max {
         None => Err(unsupported("delay a publish", "publish when the time has come")),
         Some(max) if delay > max => Err(unsupported(
             &format!("delay a publish by {delay:?}"),

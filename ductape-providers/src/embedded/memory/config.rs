@@ -60,6 +60,7 @@ impl MemoryConfig {
             persistent: false,
             backlog: true,
             publish_delay_max: Some(DELAY_MAX),
+            group_delay_max: Some(DELAY_MAX),
             lease: true,
             payload_bytes_max: self.payload_bytes_max,
             publish_batch_max: BATCH_MAX,

@@ -12,6 +12,7 @@ use crate::capability::Capability;
 use crate::embedded::memory::topic::{Published, Topic};
 use crate::embedded::memory::{MemoryConfig, MemorySubscription, checks};
 use crate::error::Result;
+use crate::examine::Finding;
 use crate::message::TopicName;
 use crate::provider::{Backlog, Provider, ProviderInfo, PublishSlot};
 use crate::spec::{SeekTo, SubscriptionSpec, TopicSpec};
@@ -217,6 +218,10 @@ impl Provider for Memory {
         let backlog = state.backlog(group)?;
         topic.release(state);
         Ok(backlog)
+    }
+
+    async fn examine(&self, _topics: &[TopicSpec]) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
     }
 
     async fn ping(&self) -> Result<()> {

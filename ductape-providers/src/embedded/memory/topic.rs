@@ -352,7 +352,8 @@ impl TopicState {
         if delay.is_zero() {
             return Ok(None);
         }
-        checks::publish_delay(delay, &self.capability).map_err(|error| error.with("topic", &self.name))?;
+        checks::publish_delay(delay, &slot.message.route, &self.capability)
+            .map_err(|error| error.with("topic", &self.name))?;
         Ok(Some(later(clock::now(), delay)))
     }
 

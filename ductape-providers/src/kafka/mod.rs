@@ -1,0 +1,24 @@
+//! The provider of a Kafka cluster.
+
+use crate::capability::Capability;
+use crate::config::KafkaConfig;
+use crate::connection::ConnectionReport;
+use crate::error::{Error, ErrorKind, Result};
+use crate::provider_dyn::AnyProvider;
+
+/// Connects.
+#[allow(clippy::unused_async)]
+pub(crate) async fn connect(_config: &KafkaConfig) -> Result<AnyProvider> {
+    Err(Error::new(ErrorKind::Unsupported, "not built yet"))
+}
+
+/// What the broker will be able to do, as far as that is known without connecting.
+pub(crate) fn capability(_config: &KafkaConfig) -> Capability {
+    Capability::least(0)
+}
+
+/// Tries a connection, step by step.
+#[allow(clippy::unused_async)]
+pub(crate) async fn test_connection(_config: &KafkaConfig) -> ConnectionReport {
+    crate::connection::Probe::new("kafka", String::new()).finish()
+}
