@@ -1,5 +1,6 @@
-//! Every promise, of the providers and of the runtime, on the embedded brokers and in the in-process test mode, side by
-//! side; and on brokers that are broken on purpose, where the suite must notice.
+//! Every promise, of the providers and of the runtime, on the embedded brokers, in the in-process test mode, and on the
+//! servers that `DUCTAPE_TEST` names (with commas between: `kafka,redis`); and on brokers that are broken on purpose, where
+//! the suite must notice. `DUCTAPE_CASES` names the cases to run, by id, name or group, where not all are wanted.
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
@@ -7,6 +8,8 @@
 mod broken;
 #[path = "conformance/harness.rs"]
 mod harness;
+#[path = "conformance/remote.rs"]
+mod remote;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -17,6 +20,7 @@ use ductape_events::conformance::{TEST_MODE, cases};
 use ductape_events::providers::conformance::{self, Case, Filter, Outcome, Report, run_cases};
 
 use crate::harness::Broker;
+use crate::remote::Remote;
 
 /// The provider's cases and the runtime's.
 fn all_cases() -> Vec<Case> {
@@ -93,6 +97,26 @@ async fn the_same_answers_on_memory_on_durable_and_in_the_test_mode() {
         differing.is_empty(),
         "durable and the test mode differ: {differing:#?}"
     );
+    for report in &reports {
+        report.assert_passed();
+    }
+}
+
+/// A server that is named and can't be reached is a failure; one that is not named is not tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_promises_on_the_servers() {
+    let Ok(names) = std::env::var("DUCTAPE_TEST") else {
+        return;
+    };
+    let cases = all_cases();
+    let mut reports = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        reports.push(run_cases(Arc::new(Remote::new(name)), &cases, &filter()).await);
+    }
+    if reports.is_empty() {
+        return;
+    }
+    std::io::stdout().write_all(table(&reports).as_bytes()).unwrap();
     for report in &reports {
         report.assert_passed();
     }

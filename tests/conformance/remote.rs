@@ -1,0 +1,164 @@
+//! How the suite reaches the brokers that are servers: those that `dev/brokers` started, and that `dev/brokers env` names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ductape_events::providers::config::ProviderConfig;
+use ductape_events::providers::conformance::{Failure, Harness, Server};
+use ductape_events::providers::{AnyProvider, Result};
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+/// The brokers that are servers, as `DUCTAPE_TEST` names them.
+pub(crate) const NAMES: [&str; 6] = ["kafka", "rabbitmq", "redis", "sqs", "pubsub", "nats"];
+
+/// One of them.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    name: &'static str,
+    config: Value,
+    /// The same, with a password that is wrong.
+    wrong: Option<Value>,
+    lease: Duration,
+    delay: Duration,
+    quiet: Duration,
+    patience: Duration,
+    concurrency: usize,
+}
+
+/// The value of a variable that `dev/brokers env` prints.
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("`{name}` is not set; start the brokers (`dev/brokers up`) and read their variables (`eval \"$(dev/brokers env)\"`)")
+    })
+}
+
+impl Remote {
+    /// The broker `name`, as the variables say where it is.
+    pub(crate) fn new(name: &str) -> Self {
+        let name = NAMES
+            .into_iter()
+            .find(|known| *known == name)
+            .unwrap_or_else(|| panic!("`{name}` is none of {NAMES:?}"));
+        let common = Self {
+            name,
+            config: Value::Null,
+            wrong: None,
+            lease: Duration::from_secs(2),
+            delay: Duration::from_millis(400),
+            quiet: Duration::from_millis(500),
+            patience: Duration::from_secs(15),
+            concurrency: 8,
+        };
+        match name {
+            "kafka" => Self {
+                config: json!({"type": "KAFKA", "brokers": [variable("DUCTAPE_TEST_KAFKA")], "clientId": "conformance"}),
+                ..common
+            },
+            "rabbitmq" => Self {
+                config: json!({"type": "RABBITMQ", "url": variable("DUCTAPE_TEST_RABBITMQ")}),
+                ..common
+            },
+            "redis" => {
+                let server = variable("DUCTAPE_TEST_REDIS");
+                let (host, port) = server.split_once(':').unwrap();
+                Self {
+                    config: json!({"type": "REDIS", "host": host, "port": port}),
+                    ..common
+                }
+            }
+            "sqs" => Self {
+                config: json!({"type": "AWS_SQS", "region": "us-east-1", "accessKeyId": "test", "secretAccessKey": "test",
+                    "endpoint": variable("DUCTAPE_TEST_SQS")}),
+                ..common
+            },
+            "pubsub" => Self {
+                config: json!({"type": "GOOGLE_PUBSUB", "projectId": "conformance", "endpoint": variable("DUCTAPE_TEST_PUBSUB")}),
+                ..common
+            },
+            _ => Self {
+                config: json!({"type": "NATS", "servers": [variable("DUCTAPE_TEST_NATS")]}),
+                ..common
+            },
+        }
+    }
+}
+
+fn connect(config: &Value) -> BoxFuture<'_, Result<AnyProvider>> {
+    Box::pin(async move {
+        let config = ProviderConfig::from_value(config).unwrap_or_else(|error| panic!("{error}"));
+        config.connect().await
+    })
+}
+
+impl Harness for Remote {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<AnyProvider>> {
+        connect(&self.config)
+    }
+
+    fn server(&self) -> Option<Arc<dyn Server>> {
+        let command = std::env::var("DUCTAPE_TEST_BROKERS").ok()?;
+        Some(Arc::new(DevServer {
+            command,
+            name: self.name,
+        }))
+    }
+
+    fn connect_with_wrong_password(&self) -> Option<BoxFuture<'_, Result<AnyProvider>>> {
+        self.wrong.as_ref().map(connect)
+    }
+
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    fn quiet(&self) -> Duration {
+        self.quiet
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+}
+
+/// A server that `dev/brokers` stops, by killing it, and starts.
+struct DevServer {
+    command: String,
+    name: &'static str,
+}
+
+impl DevServer {
+    async fn run(&self, verb: &'static str) -> Result<(), Failure> {
+        let (command, name) = (self.command.clone(), self.name);
+        let run = move || std::process::Command::new(&command).args([verb, name]).output();
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        let output = output.map_err(|error| Failure::new(format!("dev/brokers {verb} {name}: {error}")))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(Failure::new(format!("dev/brokers {verb} {name} failed: {said}")))
+    }
+}
+
+impl Server for DevServer {
+    fn stop(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(self.run("stop"))
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(self.run("start"))
+    }
+}
