@@ -2,7 +2,7 @@
 //! servers that `DUCTAPE_TEST` names (with commas between: `kafka,redis`); and on brokers that are broken on purpose, where
 //! the suite must notice. `DUCTAPE_CASES` names the cases to run, by id, name or group, where not all are wanted.
 
-#![allow(clippy::unwrap_used)] // a test may panic
+#![allow(clippy::panic, clippy::unwrap_used)] // a test may panic
 
 #[path = "conformance/broken.rs"]
 mod broken;
