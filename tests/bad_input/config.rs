@@ -235,13 +235,13 @@ async fn a_broker_that_is_not_configured_is_answered_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn a_kind_of_broker_that_cannot_be_connected_to_yet_says_so() {
+async fn a_kind_of_broker_that_this_build_leaves_out_says_so() {
     let text = "[brokers.bad.environments.dev]\ntype = 'NATS'\nservers = 'localhost'\n";
     let result = program(text).build().await;
     expect(
         result,
         ErrorCode::Unsupported,
-        &["can't connect to broker `bad`", "nats", "EMBEDDED"],
+        &["can't connect to broker `bad`", "enable the feature `nats`"],
     );
 }
 
