@@ -38,6 +38,11 @@ impl Counters {
         counter.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// How many messages are done with.
+    pub(crate) fn concluded(&self) -> u64 {
+        self.handled.load(Ordering::Relaxed) + self.dead_lettered.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn snapshot(&self, event: &str, group: &GroupName) -> ConsumerStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ConsumerStats {

@@ -25,6 +25,8 @@ pub(super) struct Wrapped {
     refuses: Box<Refuses>,
     /// After how many receives a subscription ends, and with what.
     ends: Option<(usize, ErrorKind)>,
+    /// Of which topic the backlog is counted late.
+    late: Option<(TopicName, Duration)>,
     subscribed: Arc<AtomicUsize>,
 }
 
@@ -36,6 +38,7 @@ impl Wrapped {
             capability: inner.capability_dyn(),
             refuses: Box::new(|_| None),
             ends: None,
+            late: None,
             subscribed: Arc::default(),
         }
     }
@@ -58,6 +61,12 @@ impl Wrapped {
     /// Answers every `receives`-th receive with an error.
     pub(super) fn ending(mut self, receives: usize, kind: ErrorKind) -> Self {
         self.ends = Some((receives, kind));
+        self
+    }
+
+    /// Takes `time` before it counts what a group has of `topic`.
+    pub(super) fn counting_late(mut self, topic: &TopicName, time: Duration) -> Self {
+        self.late = Some((topic.clone(), time));
         self
     }
 
@@ -133,7 +142,14 @@ impl ProviderDyn for Wrapped {
         topic: &'a TopicName,
         group: &'a GroupName,
     ) -> BoxFuture<'a, Result<Backlog>> {
-        self.inner.backlog_dyn(topic, group)
+        Box::pin(async move {
+            if let Some((late, time)) = &self.late
+                && late == topic
+            {
+                tokio::time::sleep(*time).await;
+            }
+            self.inner.backlog_dyn(topic, group).await
+        })
     }
 
     fn examine_dyn<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<Vec<Finding>>> {

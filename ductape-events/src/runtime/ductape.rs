@@ -283,7 +283,9 @@ impl Ductape {
 
     async fn is_idle(&self) -> Result<bool, BrokerError> {
         let consumers = self.consumers().clone();
-        for consumer in consumers {
+        let concluded = || -> u64 { consumers.iter().map(|run| run.counters.concluded()).sum() };
+        let before = concluded();
+        for consumer in &consumers {
             let left = consumer
                 .provider
                 .backlog_dyn(&consumer.topic, &consumer.group.name)
@@ -295,7 +297,8 @@ impl Ductape {
                 return Ok(false);
             }
         }
-        Ok(true)
+        // What was concluded meanwhile may have produced something for a consumer that was looked at before.
+        Ok(concluded() == before)
     }
 
     /// What was published to `event`, in order: in the [test mode](DuctapeBuilder::in_process) alone, up to 100,000

@@ -10,8 +10,10 @@ use super::{always, case};
 use crate::clock;
 use crate::conformance::log::Log;
 use crate::conformance::setup::{Setup, quick};
-use crate::consumer::{ConsumerOptions, Verdict};
+use crate::conformance::wrapped::Wrapped;
+use crate::consumer::{ConsumerOptions, HandlerError, Verdict};
 use crate::error::ErrorCode;
+use crate::produce::ProduceOptions;
 
 const GROUP: &str = "lifecycle";
 
@@ -28,6 +30,7 @@ pub(super) static CASES: &[ductape_providers::conformance::Case] = &[
         Duration::from_mins(1)
     ),
     case!("R-250", what_is_produced_before_the_start_reaches_the_consumers),
+    case!("R-251", a_program_is_not_idle_while_a_pipeline_goes_on),
 ];
 
 async fn a_long_handler_keeps_its_lease(context: Context) -> Result<(), Failure> {
@@ -287,5 +290,41 @@ async fn what_is_produced_before_the_start_reaches_the_consumers(context: Contex
     program.produce(&topic, "early").await?;
     program.start().await?;
     log.until(1, program.patience).await?;
+    program.shutdown().await
+}
+
+async fn a_program_is_not_idle_while_a_pipeline_goes_on(context: Context) -> Result<(), Failure> {
+    const STEP: Duration = Duration::from_millis(300);
+    let (first, second, group) = (context.topic("t1")?, context.topic("t2")?, context.group("g")?);
+    let client = context.connect().await?;
+    // The second topic's consumer is looked at first, and the first topic's when it has handed on what it had.
+    let late = Wrapped::new(client.provider()).counting_late(&first, 2 * STEP);
+    let event = second.event().to_string();
+    let (begun, ended) = (Log::default(), Log::default());
+    let hands_on = begun.handler(move |called| {
+        let event = event.clone();
+        async move {
+            tokio::time::sleep(STEP).await;
+            let next = called
+                .context
+                .produce_bytes(&event, "next", ProduceOptions::default());
+            next.await
+                .map_or_else(|error| HandlerError::from(error).into(), |_| Verdict::Done)
+        }
+    });
+    let ends = ended.handler(|_| async {
+        tokio::time::sleep(6 * STEP).await;
+        Verdict::Done
+    });
+    let program = Setup::over(&context, &late.into_provider())
+        .consumer(&second, &group, quick(3), ends)
+        .consumer(&first, &group, quick(3), hands_on)
+        .start()
+        .await?;
+    program.produce(&first, "step").await?;
+    begun.until(1, program.patience).await?;
+    program.idle().await?;
+    let handled: Vec<u64> = program.ductape.stats().iter().map(|one| one.handled).collect();
+    check!(handled == [1, 1], "idle when {handled:?} were handled");
     program.shutdown().await
 }
