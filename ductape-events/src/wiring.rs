@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ductape_providers::{AnyProvider, Capability, EventName, Headers, Outgoing, TopicName};
 use jsonschema::Validator;
+use serde_json::Value;
 
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
 use crate::topic::TopicDescriptor;
@@ -181,8 +182,29 @@ impl TopicRoute {
                     "the schema of `{}` can't be used to check a message: {error}",
                     topic.event
                 ),
-            )),
+            )
+            .with_publish_outcome(PublishOutcome::Rejected)),
         }
+    }
+
+    /// What of `value` does not fit the topic's schema, without the values themselves; `None` when all does.
+    pub(crate) fn misfit(&self, value: &Value) -> Result<Option<String>, BrokerError> {
+        let Some(validator) = self.validator()? else {
+            return Ok(None);
+        };
+        // Up to a number that a person reads.
+        let wrong: Vec<String> = validator
+            .iter_errors(value)
+            .take(5)
+            .map(|error| format!("at `{}`: {}", error.instance_path(), error.masked()))
+            .collect();
+        let event = self.topic.event();
+        Ok((!wrong.is_empty()).then(|| {
+            format!(
+                "the message does not fit the schema of `{event}`: {}",
+                wrong.join("; ")
+            )
+        }))
     }
 }
 

@@ -59,6 +59,38 @@ async fn json_that_does_not_fit_is_refused_and_the_place_is_named() {
 }
 
 #[tokio::test]
+async fn json_that_does_not_fit_becomes_a_dead_letter_of_an_untyped_consumer() {
+    let ductape = in_process().build().await.unwrap();
+    ductape.start().await.unwrap();
+    let consume = ductape.consume("bad:order-placed", "audit", async |_| Ok(()));
+    consume.await.unwrap();
+    for payload in [
+        "{\"id\":\"1\",\"quantity\":1}",
+        "{\"id\":\"hunter2-CANARY\"}",
+        "not json",
+    ] {
+        let produce = ductape
+            .context()
+            .produce_bytes("bad:order-placed", payload, ProduceOptions::default());
+        produce.await.unwrap();
+    }
+    assert!(ductape.wait_idle(Duration::from_secs(20)).await.unwrap());
+    let stats = &ductape.stats()[0];
+    assert_eq!((stats.handled, stats.dead_lettered), (1, 2));
+    let letters = ductape
+        .dead_letters("bad:order-placed", "audit", 10)
+        .await
+        .unwrap();
+    let reason = &letters[0].reason;
+    assert!(
+        reason.contains("does not fit the schema of `bad:order-placed`") && reason.contains("quantity"),
+        "{reason}"
+    );
+    assert!(!reason.contains("CANARY"), "{reason}");
+    ductape.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_event_that_does_not_serialise_is_refused_and_the_next_is_fine() {
     let ductape = in_process().topic::<Unwritable>().build().await.unwrap();
     let result = Unwritable { value: 7 }.produce(&ductape).await;

@@ -7,21 +7,10 @@ use crate::produce::{ProduceOptions, ProduceReceipt, message, publish};
 
 pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<ProduceReceipt, BrokerError> {
     let route = ctx.wiring().route_by_name(event)?;
-    if let Some(validator) = route.validator()? {
-        // All that does not fit, up to a number that a person reads.
-        let wrong: Vec<String> = validator
-            .iter_errors(value)
-            .take(5)
-            .map(|error| format!("at `{}`: {}", error.instance_path(), error.masked()))
-            .collect();
-        if !wrong.is_empty() {
-            let text = format!(
-                "the message does not fit the schema of `{event}`: {}",
-                wrong.join("; ")
-            );
-            return Err(BrokerError::new(ErrorCode::PayloadInvalid, text)
-                .with_publish_outcome(PublishOutcome::Rejected));
-        }
+    if let Some(text) = route.misfit(value)? {
+        return Err(
+            BrokerError::new(ErrorCode::PayloadInvalid, text).with_publish_outcome(PublishOutcome::Rejected)
+        );
     }
     let payload = Bytes::from(value.to_string());
     let keyed = route.descriptor.filter(|topic| topic.key.is_some());

@@ -16,7 +16,7 @@ use super::check::untyped_consumer;
 use super::consumer_run::{Call, ConsumerRun, SingleHandler};
 use super::session::{Stop, consume, subscribe};
 use crate::clock;
-use crate::consumer::{HandlerError, Verdict};
+use crate::consumer::{Delivery, HandlerError, Verdict};
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode};
 use crate::stats::{ConsumerStats, Observer};
@@ -183,22 +183,24 @@ impl Ductape {
     }
 
     /// Consumes a topic by its name, as JSON, in the group `group`, until the program ends: for tools that have no type.
-    /// Failures are tried again by the default policy.
+    /// Failures are tried again by the default policy. What does not fit the topic's schema becomes a dead letter; a topic
+    /// that the configuration alone names has none.
     ///
     /// # Errors
     ///
     /// `EVENT_NAME_INVALID`, `TOPIC_NOT_FOUND`, `ALREADY_EXISTS` when the group has a consumer in this program,
-    /// `SUBSCRIBE_FAILED`.
+    /// `PAYLOAD_INVALID` when the topic's schema can't be used to check messages, `SUBSCRIBE_FAILED`.
     pub async fn consume<F, Fut>(&self, event: &str, group: &str, handler: F) -> Result<(), BrokerError>
     where
         F: Fn(Value) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
     {
+        self.context.wiring().route_by_name(event)?.validator()?;
         let handler = Arc::new(handler);
         let call: SingleHandler = Arc::new(move |delivery| {
             let handler = Arc::clone(&handler);
             async move {
-                match delivery.event() {
+                match fitting(delivery) {
                     Ok(value) => handler(value)
                         .await
                         .map_or_else(Verdict::from, |()| Verdict::Done),
@@ -325,6 +327,22 @@ async fn start_one(tasks: &mut Tasks, consumer: Arc<ConsumerRun>) -> Result<(), 
     let stop = tasks.stop_signal();
     tasks.running.spawn(consume(consumer, subscription, stop));
     Ok(())
+}
+
+/// The message as JSON, if it fits its topic's schema.
+fn fitting(delivery: &Delivery) -> Result<Value, Verdict> {
+    let value = delivery.event()?;
+    let topic = &delivery.message().topic;
+    let route = delivery
+        .scope
+        .context
+        .wiring()
+        .route(topic.event().as_str(), topic.version().get());
+    match route.and_then(|route| route.misfit(&value)) {
+        Ok(None) => Ok(value),
+        Ok(Some(text)) => Err(Verdict::undecodable(text)),
+        Err(error) => Err(Verdict::undecodable(error)),
+    }
 }
 
 fn subscribe_failed(consumer: &ConsumerRun, error: ductape_providers::Error) -> BrokerError {
