@@ -124,7 +124,7 @@ pub struct TopicDescriptor {
     pub key: Option<&'static str>,
     /// `compatibility = "…"`: how the contract may change.
     pub compatibility: Option<&'static str>,
-    /// Whether every environment's broker must be able to carry it as the weakest does.
+    /// Whether it is held in every environment to what all kinds of brokers can do.
     pub portable: bool,
     /// Where it is defined: `file:line`.
     pub location: &'static str,

@@ -90,6 +90,32 @@ async fn json_that_does_not_fit_becomes_a_dead_letter_of_an_untyped_consumer() {
     ductape.shutdown().await.unwrap();
 }
 
+#[topic("bad:carried-anywhere", portable)]
+struct CarriedAnywhere {
+    text: String,
+}
+
+#[consumer(start = "earliest")]
+async fn from_the_beginning(_event: CarriedAnywhere) {}
+
+#[tokio::test]
+async fn a_portable_topic_is_held_to_what_every_broker_can_do() {
+    let ductape = in_process().topic::<CarriedAnywhere>().build().await.unwrap();
+    let empty = "{\"text\":\"\"}".len();
+    let of = |bytes: usize| CarriedAnywhere {
+        text: "x".repeat(bytes - empty),
+    };
+    of(256 * 1024).produce(&ductape).await.unwrap();
+    let over = of(256 * 1024 + 1).produce(&ductape).await;
+    expect(over, ErrorCode::PayloadTooLarge, &["at most 262144 are allowed"]);
+    let build = in_process().consumer::<from_the_beginning>().build();
+    expect(
+        build.await,
+        ErrorCode::Unsupported,
+        &["`from_the_beginning`", "is `portable`", "drop `start`"],
+    );
+}
+
 #[tokio::test]
 async fn an_event_that_does_not_serialise_is_refused_and_the_next_is_fine() {
     let ductape = in_process().topic::<Unwritable>().build().await.unwrap();

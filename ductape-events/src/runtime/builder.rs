@@ -238,7 +238,10 @@ impl DuctapeBuilder {
                 continue;
             };
             let capability = provider.capability_dyn();
-            let most = capability.payload_bytes_max;
+            let mut most = capability.payload_bytes_max;
+            if descriptor.is_some_and(|topic| topic.portable) {
+                most = most.min(check::PORTABLE_PAYLOAD_BYTES_MAX);
+            }
             let headers = envelope::shared_headers(topic.event().as_str(), topic.version().get(), &source);
             let physical = connected.physical_name(topic.event());
             topics.push(TopicSpec {

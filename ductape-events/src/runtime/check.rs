@@ -24,6 +24,10 @@ use crate::wiring::{TopicRoute, event_name, topic_name};
 /// How long one attempt may take unless the consumer says otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
+/// The largest payload that every kind of broker takes: that of the smallest, AWS SQS and SNS,
+/// <https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html>.
+pub(super) const PORTABLE_PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+
 /// What a program consists of.
 pub(super) struct Program<'a> {
     pub(super) topics: &'a [&'static TopicDescriptor],
@@ -154,7 +158,16 @@ pub(super) fn typed_consumer(
     let mut group = group_spec(descriptor).map_err(|error| vec![error])?;
     group.lease = parts.lease;
     let who = format!("consumer `{}` ({})", descriptor.name, descriptor.location);
-    let findings = check_capability(&who, &group, topic.key.is_some(), route);
+    let mut findings = check_capability(&who, &group, topic.key.is_some(), route);
+    if topic.portable && group.start == Start::Earliest {
+        findings.push(finding(
+            ErrorCode::Unsupported,
+            format!(
+                "{who} asks to start at the earliest message, and `{}` is `portable`: not every kind of broker keeps a log; drop `start`, or `portable`",
+                route.topic
+            ),
+        ));
+    }
     if !findings.is_empty() {
         return Err(findings);
     }
