@@ -1,3 +1,3 @@
 //! The clock, from the floor below.
 
-pub(crate) use ductape_providers::clock::{from_millis, now, to_millis, wall};
+pub(crate) use ductape_providers::clock::{after, from_millis, now, to_millis, wall};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ductape_providers::{AnyProvider, Capability, EventName, Headers, Outgoing, TopicName};
+use ductape_providers::{AnyProvider, Capability, EventName, Headers, MessageId, Outgoing, TopicName};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -94,8 +94,9 @@ impl Wiring {
         self.route(name, *version)
     }
 
+    /// What is answered for a topic that the program does not have.
     #[cold]
-    fn unknown(&self, event: &str) -> BrokerError {
+    pub(crate) fn unknown(&self, event: &str) -> BrokerError {
         let broker = event.split(':').next().unwrap_or_default();
         let names = |only: Option<&str>| {
             let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
@@ -139,6 +140,16 @@ impl Wiring {
             let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
             if published.len() < PUBLISHED_MAX {
                 published.push(message.clone());
+            }
+        }
+    }
+
+    /// Forgets a message that was refused.
+    pub(crate) fn forget(&self, id: &MessageId) {
+        if let Some(published) = &self.published {
+            let mut published = published.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = published.iter().rposition(|message| message.id == *id) {
+                published.remove(at);
             }
         }
     }

@@ -12,6 +12,13 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The monotonic time `wait` from now. A wait that is too long to be told from "for ever" ends in thirty years.
+pub fn after(wait: Duration) -> Instant {
+    const YEARS: Duration = Duration::from_hours(30 * 365 * 24);
+    let now = now();
+    now.checked_add(wait).unwrap_or_else(|| now + YEARS)
+}
+
 /// The wall-clock time, for what other processes or people read.
 #[allow(clippy::disallowed_methods)] // this is the one caller
 pub fn wall() -> SystemTime {

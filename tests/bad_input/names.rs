@@ -71,6 +71,24 @@ async fn an_unknown_topic_is_answered_with_the_known_ones() {
     }
 }
 
+#[topic("bad:never-added")]
+struct NeverAdded {
+    n: u32,
+}
+
+#[tokio::test]
+async fn many_events_of_an_unknown_topic_are_each_answered_as_one_is() {
+    let ductape = in_process().build().await.unwrap();
+    let one = NeverAdded { n: 1 }.produce(&ductape).await.unwrap_err();
+    let all = NeverAdded::produce_all([1, 2].map(|n| NeverAdded { n }), &ductape).await;
+    assert_eq!(all.len(), 2);
+    for result in all {
+        let error = result.unwrap_err();
+        assert_eq!(error.to_string(), one.to_string());
+        assert_eq!(error.publish_outcome(), Some(PublishOutcome::Rejected));
+    }
+}
+
 #[tokio::test]
 async fn bad_group_names_are_refused() {
     let ductape = in_process().build().await.unwrap();

@@ -117,6 +117,39 @@ async fn a_portable_topic_is_held_to_what_every_broker_can_do() {
 }
 
 #[tokio::test]
+async fn what_the_broker_refuses_is_not_among_what_was_published() {
+    let ductape = in_process().build().await.unwrap();
+    // Longer than the clock reaches, and longer than the broker can.
+    for delay in [Duration::MAX, Duration::from_hours(1_000_000)] {
+        let options = ProduceOptions::default().delay(delay);
+        let result = OrderPlaced::new("1", "").produce_with(options, &ductape).await;
+        let outcome = result.as_ref().unwrap_err().publish_outcome();
+        assert_eq!(outcome, Some(PublishOutcome::Rejected));
+        expect(result, ErrorCode::Unsupported, &["bad:order-placed", "delay"]);
+    }
+    assert!(ductape.published("bad:order-placed").is_empty());
+}
+
+#[tokio::test]
+async fn times_without_end_are_as_good_as_others() {
+    let ductape = in_process()
+        .publish_timeout(Duration::MAX)
+        .shutdown_timeout(Duration::MAX)
+        .lease(Duration::MAX)
+        .consumer::<watch>()
+        .state(Seen::default())
+        .build()
+        .await
+        .unwrap();
+    ductape.start().await.unwrap();
+    OrderPlaced::new("1", "").produce(&ductape).await.unwrap();
+    let all = OrderPlaced::produce_all([OrderPlaced::new("2", "")], &ductape).await;
+    assert!(all[0].is_ok());
+    assert!(ductape.wait_idle(Duration::MAX).await.unwrap());
+    ductape.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_event_that_does_not_serialise_is_refused_and_the_next_is_fine() {
     let ductape = in_process().topic::<Unwritable>().build().await.unwrap();
     let result = Unwritable { value: 7 }.produce(&ductape).await;

@@ -178,7 +178,7 @@ impl DeadLetters {
         if slots.is_empty() {
             return Ok(());
         }
-        publish_until(&self.provider, &mut slots, clock::now() + self.publish_timeout).await;
+        publish_until(&self.provider, &mut slots, clock::after(self.publish_timeout)).await;
         let (mut acks, mut failure) = (Vec::new(), None);
         for (slot, receipt) in slots.into_iter().zip(receipts) {
             match slot.outcome {

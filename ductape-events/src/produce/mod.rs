@@ -5,6 +5,8 @@ mod publish;
 mod receipt;
 mod untyped;
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use ductape_providers::message::Outgoing;
 use ductape_providers::{MessageId, Route};
@@ -41,12 +43,8 @@ where
     I: IntoIterator<Item = T, IntoIter: Send> + Send,
 {
     let mut events = events.into_iter();
-    let route = match ctx.wiring().route(T::EVENT, T::VERSION) {
-        Ok(route) => route,
-        Err(error) => {
-            let again = |_| Err(BrokerError::new(error.code(), error.message()));
-            return events.map(again).collect();
-        }
+    let Ok(route) = ctx.wiring().route(T::EVENT, T::VERSION) else {
+        return events.map(|_| Err(ctx.wiring().unknown(T::EVENT))).collect();
     };
     let mut results = Vec::with_capacity(events.size_hint().0);
     let mut batch = publish::Batch::new(route, ctx.wiring());
@@ -142,6 +140,12 @@ fn message(
         headers,
         payload,
         published_at: now,
-        not_before: options.delay.and_then(|delay| now.checked_add(delay)),
+        not_before: options.delay.map(|delay| not_before(now, delay)),
     })
+}
+
+/// The time `delay` from now. One beyond the clock's end is a time that every broker refuses as too late, not none.
+fn not_before(now: SystemTime, delay: Duration) -> SystemTime {
+    const MILLENNIUM: Duration = Duration::from_hours(1000 * 365 * 24);
+    now.checked_add(delay).unwrap_or_else(|| now + MILLENNIUM)
 }

@@ -24,7 +24,7 @@ pub(super) async fn one(
     wiring.record(&message);
     let id = message.id.clone();
     let mut slots = [PublishSlot::new(message)];
-    publish_until(&route.provider, &mut slots, clock::now() + wiring.publish_timeout).await;
+    publish_until(&route.provider, &mut slots, clock::after(wiring.publish_timeout)).await;
     let [slot] = slots;
     answer(slot.outcome, id, route, wiring)
 }
@@ -81,7 +81,12 @@ fn answer(
 ) -> Result<ProduceReceipt, BrokerError> {
     match outcome {
         Some(Ok(receipt)) => Ok(ProduceReceipt::new(id, receipt)),
-        Some(Err(error)) => Err(failed(error, route)),
+        Some(Err(error)) => {
+            if !error.is_indeterminate() {
+                wiring.forget(&id);
+            }
+            Err(failed(error, route))
+        }
         None => {
             let waited = wiring.publish_timeout;
             let error = ProviderError::new(ErrorKind::Timeout, format!("no confirmation within {waited:?}"));
@@ -153,7 +158,7 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) async fn flush(&mut self, results: &mut Vec<Result<ProduceReceipt, BrokerError>>) {
-        let deadline = clock::now() + self.wiring.publish_timeout;
+        let deadline = clock::after(self.wiring.publish_timeout);
         if !self.slots.is_empty() {
             publish_until(&self.route.provider, &mut self.slots, deadline).await;
         }

@@ -174,10 +174,10 @@ impl DuctapeBuilder {
     }
 
     /// How long what a consumer has in hand stays its own after the last sign of its process; then others of its group get
-    /// it. Handlers may take longer: while the process lives, the lease is extended. 30 s by default, at least 100 ms;
-    /// brokers without leases ignore it.
+    /// it. Handlers may take longer: while the process lives, the lease is extended. 30 s by default, at least 100 ms, at
+    /// most a day; brokers without leases ignore it.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease.max(Duration::from_millis(100));
+        self.lease = lease.clamp(Duration::from_millis(100), Duration::from_hours(24));
         self
     }
 

@@ -269,7 +269,7 @@ impl Session {
             publish_until(
                 &self.consumer.provider,
                 &mut slots,
-                clock::now() + self.consumer.publish_timeout,
+                clock::after(self.consumer.publish_timeout),
             )
             .await;
             match slots[0].outcome.take() {

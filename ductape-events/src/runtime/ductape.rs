@@ -152,7 +152,7 @@ impl Ductape {
     ///
     /// `SHUTTING_DOWN` naming how many handlers did not finish in time; their messages are delivered again.
     pub async fn shutdown(&self) -> Result<(), BrokerError> {
-        let deadline = clock::now() + self.shutdown_timeout;
+        let deadline = clock::after(self.shutdown_timeout);
         let unfinished = self.stop_consumers(deadline).await;
         self.context.wiring().close();
         let close_by = deadline.max(clock::now() + Duration::from_secs(1));
@@ -271,7 +271,7 @@ impl Ductape {
     ///
     /// `UNSUPPORTED` where the broker can't count.
     pub async fn wait_idle(&self, limit: Duration) -> Result<bool, BrokerError> {
-        let deadline = clock::now() + limit;
+        let deadline = clock::after(limit);
         loop {
             if self.is_idle().await? {
                 return Ok(true);

@@ -179,7 +179,7 @@ async fn session(
     session.give_back(session.lanes.stop());
     // Wakes the retries that are held in this process; they are given back.
     let _ = stop_session.send(true);
-    let lost = ended.is_some().then(|| clock::now() + consumer.timeout);
+    let lost = ended.is_some().then(|| clock::after(consumer.timeout));
     let unfinished = finish(&mut workers, stop.last_moment(lost)).await;
 
     let flush = if ended.is_some() { FLUSH_LOST } else { FLUSH_MIN };
