@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use ductape_providers::examine::Severity;
 use ductape_providers::{Error as ProviderError, ErrorKind};
 
 /// What went wrong: a code, what was asked, what is there instead, and whether trying again can help.
@@ -48,13 +49,47 @@ pub enum PublishOutcome {
 pub struct Finding {
     /// What kind of thing it is.
     pub code: ErrorCode,
-    /// What is wrong and how to mend it.
+    /// The name by which it can be allowed ([`DuctapeBuilder::allow`](crate::DuctapeBuilder::allow), or `allow` in an
+    /// environment of `ductape.toml`): `redis-evicts`. `None` where a program can't run with it.
+    pub name: Option<&'static str>,
+    /// Whether it keeps the program from starting. What is allowed by name is a warning.
+    pub severity: Severity,
+    /// What is wrong, what that costs, and how to mend it.
     pub message: String,
+}
+
+impl Finding {
+    pub(crate) const fn new(code: ErrorCode, message: String) -> Self {
+        Self {
+            code,
+            name: None,
+            severity: Severity::Refusal,
+            message,
+        }
+    }
+
+    /// This finding, which people who know better can allow by `name`.
+    pub(crate) const fn named(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.severity == Severity::Refusal
+    }
+
+    /// The text, and how to allow it.
+    fn text(&self) -> String {
+        match self.name {
+            Some(name) if self.is_refusal() => format!("{} (or allow `{name}`)", self.message),
+            _ => self.message.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.code, self.text())
     }
 }
 
@@ -147,12 +182,12 @@ impl BrokerError {
     }
 
     /// The error of a start-up check: one finding speaks for itself, several are listed.
-    pub(crate) fn from_findings(mut findings: Vec<Finding>) -> Self {
+    pub(crate) fn from_findings(findings: Vec<Finding>) -> Self {
         let code = findings
             .first()
             .map_or(ErrorCode::ConfigInvalid, |finding| finding.code);
         let mut error = if findings.len() == 1 {
-            Self::new(code, std::mem::take(&mut findings[0].message))
+            Self::new(code, findings[0].text())
         } else {
             let mut text = format!("{} things keep this program from starting:", findings.len());
             for finding in &findings {
@@ -161,9 +196,6 @@ impl BrokerError {
             }
             Self::new(ErrorCode::ConfigInvalid, text)
         };
-        if findings.len() == 1 {
-            findings[0].message.clone_from(&error.0.message);
-        }
         error.0.findings = findings;
         error
     }
@@ -281,13 +313,12 @@ mod tests {
 
     #[test]
     fn findings_are_listed_all_at_once() {
-        let finding = |message: &str| Finding {
-            code: ErrorCode::BrokerNotFound,
-            message: message.to_owned(),
-        };
+        let finding = |message: &str| Finding::new(ErrorCode::BrokerNotFound, message.to_owned());
         let one = BrokerError::from_findings(vec![finding("x")]);
         assert_eq!(one.to_string(), "BROKER_NOT_FOUND: x");
         assert_eq!(one.findings().len(), 1);
+        let allowable = BrokerError::from_findings(vec![finding("x").named("broker-x")]);
+        assert_eq!(allowable.to_string(), "BROKER_NOT_FOUND: x (or allow `broker-x`)");
         let two = BrokerError::from_findings(vec![finding("x"), finding("y")]);
         assert_eq!(
             two.to_string(),

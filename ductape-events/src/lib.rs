@@ -72,6 +72,6 @@ pub use ductape_macros::topic;
 pub use ductape_providers as providers;
 pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
 pub use produce::{ProduceOptions, ProduceReceipt};
-pub use runtime::{Ductape, DuctapeBuilder};
+pub use runtime::{CheckReport, Ductape, DuctapeBuilder, Guarantee};
 pub use stats::{AttemptReport, AttemptResult, ConsumerStats, Observer};
 pub use topic::{KeyField, KeyWriter, Topic, TopicDescriptor};

@@ -31,6 +31,7 @@ pub(crate) struct Counters {
     pub(crate) retried: AtomicU64,
     pub(crate) dead_lettered: AtomicU64,
     pub(crate) running: AtomicU64,
+    pub(crate) received: AtomicU64,
 }
 
 impl Counters {
@@ -41,6 +42,11 @@ impl Counters {
     /// How many messages are done with.
     pub(crate) fn concluded(&self) -> u64 {
         self.handled.load(Ordering::Relaxed) + self.dead_lettered.load(Ordering::Relaxed)
+    }
+
+    /// A number that changes with everything that comes or is done with.
+    pub(crate) fn activity(&self) -> u64 {
+        self.concluded() + self.received.load(Ordering::Relaxed) + self.retried.load(Ordering::Relaxed)
     }
 
     pub(crate) fn snapshot(&self, event: &str, group: &GroupName) -> ConsumerStats {

@@ -42,6 +42,9 @@ pub struct Capability {
     pub group_delay_max: Option<Duration>,
     /// Whether unsettled deliveries come back when their lease ends.
     pub lease: bool,
+    /// The longest time that a delivery can stay unsettled, however often its lease is extended; `None` where there is no
+    /// end.
+    pub unsettled_max: Option<Duration>,
     /// The largest payload, in bytes.
     pub payload_bytes_max: usize,
     /// The most messages in one publish that the provider sends at once; larger batches are split.
@@ -104,6 +107,7 @@ impl Capability {
             publish_delay_max: None,
             group_delay_max: None,
             lease: false,
+            unsettled_max: None,
             payload_bytes_max,
             publish_batch_max: NonZeroUsize::MIN,
             receive_batch_max: NonZeroUsize::MIN,

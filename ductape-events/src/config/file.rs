@@ -28,7 +28,11 @@ pub struct BrokerConfig {
 /// What an environment's broker is; or, if variables are missing for it, which.
 #[derive(Clone, Debug)]
 pub(super) enum EnvironmentConfig {
-    Ready(Box<ProviderConfig>),
+    Ready {
+        config: Box<ProviderConfig>,
+        /// The findings of the start-up check that are allowed, by name.
+        allow: Vec<String>,
+    },
     Unset(Vec<ConfigProblem>),
 }
 
@@ -112,7 +116,7 @@ impl Config {
             return Err(self.not_found(ProblemKind::BrokerNotFound, "brokers", message));
         };
         match broker.environments.get(environment) {
-            Some(EnvironmentConfig::Ready(config)) => Ok(config),
+            Some(EnvironmentConfig::Ready { config, .. }) => Ok(config),
             Some(EnvironmentConfig::Unset(problems)) => Err(ConfigProblems::new(problems.clone())),
             None => {
                 let instead = instead(environment, broker.environments(), "environments of this broker");
@@ -123,6 +127,17 @@ impl Config {
                 let key = format!("brokers.{tag}.environments");
                 Err(self.not_found(ProblemKind::EnvironmentNotFound, &key, message))
             }
+        }
+    }
+
+    /// The findings of the start-up check that the broker `tag` allows in `environment`, by name.
+    pub fn allowed(&self, tag: &str, environment: &str) -> &[String] {
+        let environment = self
+            .broker(tag)
+            .and_then(|broker| broker.environments.get(environment));
+        match environment {
+            Some(EnvironmentConfig::Ready { allow, .. }) => allow,
+            _ => &[],
         }
     }
 
@@ -137,7 +152,7 @@ impl Config {
         let mut problems = Vec::new();
         for (tag, broker) in &self.brokers {
             match broker.environments.get(environment) {
-                Some(EnvironmentConfig::Ready(config)) => {
+                Some(EnvironmentConfig::Ready { config, .. }) => {
                     ready.insert(tag.as_str(), &**config);
                 }
                 Some(EnvironmentConfig::Unset(unset)) => problems.extend(unset.iter().cloned()),

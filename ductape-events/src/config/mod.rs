@@ -26,7 +26,8 @@
 //! ```
 //!
 //! An environment's fields are those of [`ProviderConfig`](ductape_providers::config::ProviderConfig); they may also
-//! stand in a table `config` beside `type`. `queueUrls` is for environments of type `AWS_SQS`; a list of
+//! stand in a table `config` beside `type`. `allow = ["redis-evicts"]` lets a program start in spite of a finding of the
+//! start-up check ([`Ductape::check`](crate::Ductape::check)). `queueUrls` is for environments of type `AWS_SQS`; a list of
 //! `{ env_slug = "…", url = "…" }` does too. Tags are what the halves of an event's name are: `a-z`, `0-9` and `-`.
 //!
 //! # Variables

@@ -77,11 +77,10 @@ impl ConfigProblems {
 
     /// The problems as the findings of a start-up check, each with its code.
     pub(crate) fn into_findings(self) -> Vec<Finding> {
-        let finding = |problem: ConfigProblem| Finding {
-            code: problem.kind.code(),
-            message: problem.to_string(),
-        };
-        self.0.into_iter().map(finding).collect()
+        self.0
+            .into_iter()
+            .map(|problem| Finding::new(problem.kind.code(), problem.to_string()))
+            .collect()
     }
 }
 

@@ -127,6 +127,8 @@ impl Reader<'_> {
             self.find(&pointer_to(pointer, "slug"), message);
         }
         let mut table = table.clone();
+        let allow = table.remove("allow");
+        let allow = self.names(allow.as_ref(), &pointer_to(pointer, "allow"));
         // Where each URL that a topic gives for this environment stands, by the pointer that it gets in the table.
         let mut moved: BTreeMap<String, String> = BTreeMap::new();
         if table.get("type").and_then(Value::as_str) == Some("AWS_SQS") {
@@ -173,9 +175,28 @@ impl Reader<'_> {
             let problem = |finding: ConfigFinding| self.document.problem(&finding.pointer, finding.message);
             return Some(EnvironmentConfig::Unset(unset.into_iter().map(problem).collect()));
         }
-        config
-            .ok()
-            .map(|config| EnvironmentConfig::Ready(Box::new(config)))
+        config.ok().map(|config| EnvironmentConfig::Ready {
+            config: Box::new(config),
+            allow,
+        })
+    }
+
+    /// A list of names.
+    fn names(&mut self, value: Option<&Value>, pointer: &str) -> Vec<String> {
+        let Some(value) = value else { return Vec::new() };
+        let names = value.as_array().and_then(|items| {
+            items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect()
+        });
+        names.unwrap_or_else(|| {
+            self.find(
+                pointer,
+                "must be a list of names, for example `[\"redis-evicts\"]`",
+            );
+            Vec::new()
+        })
     }
 
     /// The `queueUrls` of a topic: a table, or a list of `{ env_slug, url }`.

@@ -2,12 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ductape_providers::config::ProviderConfig;
+use ductape_providers::connection::ConnectionReport;
 use ductape_providers::{AnyProvider, EventName};
 #[cfg(not(feature = "embedded"))]
 use ductape_providers::{Error as ProviderError, ErrorKind};
 
+use futures_util::future::join_all;
+use tokio::time::sleep_until;
+
+use crate::backoff::Growing;
+use crate::clock;
 use crate::config::{Config, ConfigProblems};
 use crate::error::{BrokerError, ErrorCode, Finding};
 
@@ -15,7 +22,7 @@ const PRODUCT_DEFAULT: &str = "app";
 const FILE_DEFAULT: &str = "ductape.toml";
 
 /// What the builder was told of where brokers come from.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Settings {
     pub(super) product: Option<String>,
     pub(super) environment: Option<String>,
@@ -23,10 +30,12 @@ pub(super) struct Settings {
     pub(super) providers: Vec<(String, AnyProvider)>,
     pub(super) every_broker: Option<AnyProvider>,
     pub(super) in_process: bool,
+    /// How long a broker that is not there yet is waited for.
+    pub(super) startup_timeout: Duration,
 }
 
 /// Where the configuration comes from.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) enum ConfigSource {
     /// `DUCTAPE_CONFIG`, else `ductape.toml` where there is one.
     #[default]
@@ -106,8 +115,23 @@ impl Brokers {
         by_tag.or(self.settings.every_broker.as_ref())
     }
 
+    /// Connects; a broker that is not there yet is waited for, up to the start-up timeout.
     async fn open(&self, tag: &str, config: &ProviderConfig) -> Result<AnyProvider, BrokerError> {
-        open(config, self.settings.in_process).await.map_err(|error| {
+        let deadline = clock::now() + self.settings.startup_timeout;
+        let mut wait = Growing::new(Duration::from_millis(100), Duration::from_secs(2));
+        let mut told = false;
+        let opened = loop {
+            match open(config, self.settings.in_process).await {
+                Err(error) if error.is_temporary() && clock::now() < deadline => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(broker = tag, %error, "the broker is not there; waiting for it");
+                    }
+                    sleep_until(deadline.min(clock::now() + wait.next())).await;
+                }
+                opened => break opened,
+            }
+        };
+        opened.map_err(|error| {
             let text = format!(
                 "can't connect to broker `{tag}` ({} at {})",
                 config.provider(),
@@ -116,6 +140,29 @@ impl Brokers {
             BrokerError::from_provider(ErrorCode::ConnectionFailed, text, error)
                 .with("environment", &self.environment)
         })
+    }
+
+    /// Tries the connections of these tags, and of every other broker of the environment, each step by step.
+    pub(super) async fn test(&self, tags: &[(&str, &str)]) -> Vec<(String, ConnectionReport)> {
+        let mut configs: Vec<(String, ProviderConfig)> = Vec::new();
+        match &self.config {
+            Some(config) => {
+                for tag in config.brokers() {
+                    if let Ok(provider) = config.provider(tag, &self.environment) {
+                        configs.push((tag.to_owned(), provider.clone()));
+                    }
+                }
+            }
+            None => configs.extend(tags.iter().map(|(tag, _)| {
+                let embedded = ductape_providers::config::EmbeddedConfig::default();
+                ((*tag).to_owned(), ProviderConfig::Embedded(embedded))
+            })),
+        }
+        join_all(configs.into_iter().map(async |(tag, config)| {
+            let report = config.test_connection().await;
+            (tag, report)
+        }))
+        .await
     }
 
     /// Connects to the brokers of these tags.
@@ -165,6 +212,7 @@ impl Brokers {
             in_process: self.settings.in_process,
             config: self.config,
             providers,
+            opened: opened.into_iter().map(|(_, provider)| provider).collect(),
         })
     }
 }
@@ -220,6 +268,8 @@ pub(super) struct Connected {
     pub(super) in_process: bool,
     config: Option<Config>,
     providers: Vec<(String, AnyProvider)>,
+    /// Those of the providers that were not given in code.
+    opened: Vec<AnyProvider>,
 }
 
 impl Connected {
@@ -231,6 +281,15 @@ impl Connected {
             .map(|(_, provider)| provider)
     }
 
+    /// The findings that the configuration allows, of all brokers.
+    pub(super) fn allowed(&self) -> Vec<String> {
+        let config = self.config.iter();
+        let of = |config: &Config, tag: &str| config.allowed(tag, &self.environment).to_vec();
+        config
+            .flat_map(|config| self.providers.iter().flat_map(move |(tag, _)| of(config, tag)))
+            .collect()
+    }
+
     /// The name that the configuration gives a topic on its broker.
     pub(super) fn physical_name(&self, event: &EventName) -> Option<String> {
         self.config.as_ref()?.physical_name(event).map(str::to_owned)
@@ -239,6 +298,16 @@ impl Connected {
     /// The events that the configuration names.
     pub(super) fn configured_events(&self) -> Vec<EventName> {
         self.config.iter().flat_map(Config::events).collect()
+    }
+
+    /// Closes what was opened here; what was given in code stays open.
+    pub(super) async fn close_opened(self) {
+        let until = clock::now() + Duration::from_secs(5);
+        for provider in self.opened {
+            if let Err(error) = provider.close_dyn(until).await {
+                tracing::debug!(%error, "a connection that was tried did not close cleanly");
+            }
+        }
     }
 
     /// The providers, each once.

@@ -3,18 +3,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ductape_providers::{AnyProvider, EventName, GroupSpec, Headers, TopicSpec};
+use ductape_providers::connection::ConnectionReport;
+use ductape_providers::{AnyProvider, EventName, GroupSpec, TopicSpec};
 
-use super::brokers::{Brokers, ConfigSource, Settings};
-use super::check::{self, Program, RunTimeConsumer};
+use super::blueprint::{Blueprint, refuse};
+use super::brokers::{ConfigSource, Settings};
+use super::check::RunTimeConsumer;
 use super::ductape::{Ductape, Tasks};
 use crate::consumer::{Consumer, ConsumerDescriptor, RegisteredConsumer, States};
 use crate::context::Context;
-use crate::envelope;
-use crate::error::{BrokerError, ErrorCode, Finding};
+use crate::error::{BrokerError, ErrorCode};
 use crate::stats::Observer;
 use crate::topic::{RegisteredTopic, Topic, TopicDescriptor};
-use crate::wiring::{TopicRoute, Wiring};
 
 /// Says in code what is otherwise read from `ductape.toml` and the environment's variables. What is said here wins.
 ///
@@ -51,9 +51,12 @@ pub struct DuctapeBuilder {
     publish_timeout: Duration,
     payload_bytes_max: Option<usize>,
     lease: Duration,
+    allowed: Vec<String>,
 }
 
 impl DuctapeBuilder {
+    /// How long `build` waits for a broker that is not there yet.
+    pub const STARTUP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
     /// How long running handlers may take to finish at shutdown.
     pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
     /// How long a produce call waits for a broker that is away.
@@ -61,7 +64,10 @@ impl DuctapeBuilder {
 
     pub(super) fn new() -> Self {
         Self {
-            settings: Settings::default(),
+            settings: Settings {
+                startup_timeout: Self::STARTUP_TIMEOUT_DEFAULT,
+                ..Settings::default()
+            },
             topics: Vec::new(),
             consumers: Vec::new(),
             run_time_topics: Vec::new(),
@@ -73,6 +79,7 @@ impl DuctapeBuilder {
             publish_timeout: Self::PUBLISH_TIMEOUT_DEFAULT,
             payload_bytes_max: None,
             lease: GroupSpec::LEASE_DEFAULT,
+            allowed: Vec::new(),
         }
     }
 
@@ -197,107 +204,74 @@ impl DuctapeBuilder {
         self
     }
 
-    /// Connects to the brokers, checks what the program asks against what they can do, and declares its topics and groups;
-    /// what is produced from then on reaches its consumers, once they are [started](Ductape::start).
+    /// Lets the program start in spite of a finding of the start-up check, by the finding's name: `redis-evicts`.
+    pub fn allow(mut self, finding: impl Into<String>) -> Self {
+        self.allowed.push(finding.into());
+        self
+    }
+
+    /// How long [`build`](Self::build) waits for a broker that is not there yet; 10 s by default.
+    pub fn startup_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.startup_timeout = timeout;
+        self
+    }
+
+    /// Tries to connect to every broker of the environment, step by step: finds the host, opens a connection, logs in.
+    /// Nothing is declared. Each report comes with the broker's tag.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG_INVALID` when the configuration can't be read; what is wrong with a connection is in its report.
+    pub async fn test_connections(mut self) -> Result<Vec<(String, ConnectionReport)>, BrokerError> {
+        self.gather();
+        self.blueprint().test_connections().await
+    }
+
+    /// Connects to the brokers, checks what the program asks against what they can do and how they are set up, and
+    /// declares its topics and groups; what is produced from then on reaches its consumers, once they are
+    /// [started](Ductape::start).
     ///
     /// # Errors
     ///
     /// All that keeps the program from starting, at once ([`BrokerError::findings`]): `CONFIG_INVALID`, `BROKER_NOT_FOUND`,
     /// `BROKER_ENV_NOT_FOUND`, `ALREADY_EXISTS` (two topics of one name and version, two consumers of one topic and
-    /// group), `UNSUPPORTED`. Else `CONNECTION_FAILED`.
+    /// group), `UNSUPPORTED`. Else `CONNECTION_FAILED`, when a broker is not there after the
+    /// [start-up timeout](Self::startup_timeout), or at once when it refuses the program.
     pub async fn build(mut self) -> Result<Ductape, BrokerError> {
         self.gather();
-        let brokers = Brokers::read(self.settings).await?;
-        let program = Program {
-            topics: &self.topics,
-            consumers: &self.consumers,
-            run_time_topics: &self.run_time_topics,
-            states: &self.states,
-        };
-        let mut findings = program.check_names();
-        let tags = program.broker_tags();
-        findings.extend(brokers.check(&tags));
-        refuse(findings)?;
-        let connected = brokers.connect(&tags).await?;
-
-        let source = format!(
-            "{}/{}/{}",
-            connected.product,
-            connected.environment,
-            producer_name()
-        );
-        let mut wiring = Wiring::new(
-            connected.product.clone(),
-            connected.environment.clone(),
-            self.publish_timeout,
-            connected.in_process,
-        );
-        let mut topics = Vec::new();
-        for (topic, descriptor) in program.all_topics(&connected)? {
-            let Some(provider) = connected.provider(topic.event().broker()) else {
-                continue;
-            };
-            let capability = provider.capability_dyn();
-            let mut most = capability.payload_bytes_max;
-            if descriptor.is_some_and(|topic| topic.portable) {
-                most = most.min(check::PORTABLE_PAYLOAD_BYTES_MAX);
-            }
-            let headers = envelope::shared_headers(topic.event().as_str(), topic.version().get(), &source);
-            let physical = connected.physical_name(topic.event());
-            topics.push(TopicSpec {
-                topic: topic.clone(),
-                physical: physical.clone(),
-                groups: Vec::new(),
-                keyed: descriptor.is_none_or(|topic| topic.key.is_some()),
-            });
-            wiring.add(TopicRoute {
-                topic,
-                descriptor,
-                physical,
-                provider: Arc::clone(provider),
-                capability,
-                payload_bytes_max: self.payload_bytes_max.map_or(most, |wanted| wanted.min(most)),
-                headers: Headers::shared(headers.into()),
-                validator: std::sync::OnceLock::new(),
-            });
-        }
-        let context = Context::new(Arc::new(wiring));
-        let parts = check::Parts {
-            context: context.clone(),
-            states: Arc::new(self.states),
-            observers: self.observers.into(),
-            publish_timeout: self.publish_timeout,
-            lease: self.lease,
-        };
-        let mut consumers = Vec::new();
-        let mut findings = Vec::new();
-        for descriptor in &self.consumers {
-            match check::typed_consumer(descriptor, &parts) {
-                Ok(run) => consumers.push(Arc::new(run)),
-                Err(more) => findings.extend(more),
+        let run_time_consumers = std::mem::take(&mut self.run_time_consumers);
+        let blueprint = Arc::new(self.blueprint());
+        let wired = blueprint.wire(None, run_time_consumers).await?;
+        for finding in &wired.findings {
+            if !finding.is_refusal() {
+                tracing::warn!("{finding}");
             }
         }
-        refuse(findings)?;
-        for consumer in self.run_time_consumers {
-            consumers.push(Arc::new(consumer.into_run(&parts)?));
-        }
-        for spec in &mut topics {
-            spec.groups = consumers
-                .iter()
-                .filter(|run| run.topic == spec.topic)
-                .map(|run| run.group.clone())
-                .collect();
-        }
-        declare(&context, &topics).await?;
+        refuse(wired.refusals())?;
+        declare(&wired.context, &wired.topics).await?;
         Ok(Ductape {
-            context,
-            providers: connected.into_providers(),
-            consumers: Mutex::new(consumers),
-            observers: parts.observers,
-            lease: self.lease,
-            shutdown_timeout: self.shutdown_timeout,
+            context: wired.context,
+            providers: wired.connected.into_providers(),
+            consumers: Mutex::new(wired.consumers),
+            blueprint,
             tasks: tokio::sync::Mutex::new(Tasks::new()),
         })
+    }
+
+    fn blueprint(self) -> Blueprint {
+        Blueprint {
+            settings: self.settings,
+            topics: self.topics,
+            consumers: self.consumers,
+            run_time_topics: self.run_time_topics,
+            states: Arc::new(self.states),
+            observers: self.observers.into(),
+            shutdown_timeout: self.shutdown_timeout,
+            publish_timeout: self.publish_timeout,
+            payload_bytes_max: self.payload_bytes_max,
+            lease: self.lease,
+            allowed: self.allowed,
+        }
     }
 
     /// Adds what inventory found; what is there by hand already is not added again.
@@ -326,14 +300,6 @@ fn dedup_by_address<T>(items: &mut Vec<&'static T>) {
     items.retain(|item| seen.insert(std::ptr::from_ref::<T>(item).addr()));
 }
 
-fn refuse(findings: Vec<Finding>) -> Result<(), BrokerError> {
-    if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(BrokerError::from_findings(findings))
-    }
-}
-
 async fn declare(context: &Context, topics: &[TopicSpec]) -> Result<(), BrokerError> {
     for spec in topics {
         let route = context
@@ -348,14 +314,6 @@ async fn declare(context: &Context, topics: &[TopicSpec]) -> Result<(), BrokerEr
         })?;
     }
     Ok(())
-}
-
-/// The name that the program goes by in the `source` of its messages: that of its executable.
-fn producer_name() -> String {
-    let name = std::env::current_exe()
-        .ok()
-        .and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
-    name.unwrap_or_else(|| "program".to_owned())
 }
 
 impl fmt::Debug for DuctapeBuilder {

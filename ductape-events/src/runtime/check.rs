@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ductape_providers::capability::Order;
+use ductape_providers::examine::Severity;
 use ductape_providers::spec::Start;
-use ductape_providers::{EventName, GroupName, GroupSpec, MessageId, TopicName};
+use ductape_providers::{Capability, EventName, GroupName, GroupSpec, MessageId, TopicName};
 
 use super::brokers::Connected;
 use super::consumer_run::{Call, ConsumerRun, FirstFailures, Limits};
@@ -37,7 +38,7 @@ pub(super) struct Program<'a> {
 }
 
 fn finding(code: ErrorCode, message: String) -> Finding {
-    Finding { code, message }
+    Finding::new(code, message)
 }
 
 impl<'a> Program<'a> {
@@ -135,6 +136,26 @@ pub(super) struct Parts {
     pub(super) observers: Arc<[Arc<dyn Observer>]>,
     pub(super) publish_timeout: Duration,
     pub(super) lease: Duration,
+    pub(super) allowed: Allowed,
+}
+
+/// The findings that are allowed by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Allowed(pub(super) Vec<String>);
+
+impl Allowed {
+    /// The findings, those that are allowed as warnings.
+    pub(super) fn sift(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
+        for finding in &mut findings {
+            if finding
+                .name
+                .is_some_and(|name| self.0.iter().any(|allowed| allowed == name))
+            {
+                finding.severity = Severity::Warning;
+            }
+        }
+        findings
+    }
 }
 
 impl fmt::Debug for Parts {
@@ -143,11 +164,11 @@ impl fmt::Debug for Parts {
     }
 }
 
-/// A consumer, ready to run; or what its broker can't do of what it asks.
+/// A consumer, ready to run, with what was found and is allowed; or what its broker can't do of what it asks.
 pub(super) fn typed_consumer(
     descriptor: &ConsumerDescriptor,
     parts: &Parts,
-) -> Result<ConsumerRun, Vec<Finding>> {
+) -> Result<(ConsumerRun, Vec<Finding>), Vec<Finding>> {
     let topic = (descriptor.topic)();
     let found = |error: BrokerError| vec![finding(error.code(), error.message().to_owned())];
     let route = parts
@@ -158,7 +179,8 @@ pub(super) fn typed_consumer(
     let mut group = group_spec(descriptor).map_err(|error| vec![error])?;
     group.lease = parts.lease;
     let who = format!("consumer `{}` ({})", descriptor.name, descriptor.location);
-    let mut findings = check_capability(&who, &group, topic.key.is_some(), route);
+    let timeout = descriptor.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
+    let mut findings = check_capability(&who, &group, timeout, topic.key.is_some(), route);
     if topic.portable && group.start == Start::Earliest {
         findings.push(finding(
             ErrorCode::Unsupported,
@@ -168,18 +190,20 @@ pub(super) fn typed_consumer(
             ),
         ));
     }
-    if !findings.is_empty() {
+    let findings = parts.allowed.sift(findings);
+    if findings.iter().any(Finding::is_refusal) {
         return Err(findings);
     }
     let call = Call::Typed(descriptor.handler);
-    Ok(consumer_run(
+    let run = consumer_run(
         descriptor.name,
         route,
-        group,
+        without_what_is_missing(group, &route.capability),
         &descriptor.options,
         call,
         parts,
-    ))
+    );
+    Ok((run, findings))
 }
 
 fn group_spec(descriptor: &ConsumerDescriptor) -> Result<GroupSpec, Finding> {
@@ -217,7 +241,13 @@ fn own_group(name: &str) -> String {
 }
 
 /// What the broker can't do of what a consumer asks.
-fn check_capability(who: &str, group: &GroupSpec, keyed: bool, route: &TopicRoute) -> Vec<Finding> {
+fn check_capability(
+    who: &str,
+    group: &GroupSpec,
+    timeout: Duration,
+    keyed: bool,
+    route: &TopicRoute,
+) -> Vec<Finding> {
     let capability = &route.capability;
     let broker = format!(
         "broker `{}` ({})",
@@ -225,35 +255,73 @@ fn check_capability(who: &str, group: &GroupSpec, keyed: bool, route: &TopicRout
         route.provider.info_dyn().provider
     );
     let mut findings = Vec::new();
-    let mut refuse = |message: String| findings.push(finding(ErrorCode::Unsupported, message));
+    let mut refuse = |name: Option<&'static str>, message: String| {
+        let finding = finding(ErrorCode::Unsupported, message);
+        findings.push(match name {
+            Some(name) => finding.named(name),
+            None => finding,
+        });
+    };
     if keyed && capability.order == Order::None {
-        refuse(format!(
-            "{who}: `{}` has a key, so its messages must keep their order, and {broker} keeps none; use a broker that does, or drop `key = …`",
-            route.topic
-        ));
+        refuse(
+            Some("no-order"),
+            format!(
+                "{who}: `{}` has a key, so its messages must keep their order, and {broker} keeps none; use a broker that does, or drop `key = …`",
+                route.topic
+            ),
+        );
     }
     if group.ephemeral && !capability.ephemeral_groups {
-        refuse(format!(
-            "{who} asks for `broadcast`, and {broker} has no group of one process's own; use a named group"
-        ));
+        refuse(
+            None,
+            format!(
+                "{who} asks for `broadcast`, and {broker} has no group of one process's own; use a named group"
+            ),
+        );
     }
     if group.start == Start::Earliest && !capability.start_earliest {
-        refuse(format!(
-            "{who} asks to start at the earliest message, and {broker} keeps no log to start from; drop `start`"
-        ));
+        refuse(
+            Some("no-earliest"),
+            format!(
+                "{who} asks to start at the earliest message, and {broker} keeps no log to start from; drop `start`"
+            ),
+        );
     }
     if group.once && !capability.once {
-        refuse(format!(
-            "{who} asks for `once`, and {broker} does not keep the ids that a group has handled; drop `once` and make the handler repeatable"
-        ));
+        refuse(
+            Some("no-once"),
+            format!(
+                "{who} asks for `once`, and {broker} does not keep the ids that a group has handled; drop `once` and make the handler repeatable"
+            ),
+        );
     }
     if !capability.groups {
-        refuse(format!(
-            "{who} is in group `{}`, and {broker} has no consumer groups",
-            group.name
-        ));
+        refuse(
+            None,
+            format!(
+                "{who} is in group `{}`, and {broker} has no consumer groups",
+                group.name
+            ),
+        );
+    }
+    if let Some(max) = capability.unsettled_max.filter(|max| timeout > *max) {
+        refuse(
+            Some("timeout-too-long"),
+            format!(
+                "{who} may take {timeout:?} an attempt, and {broker} gives a message to another after {max:?}, so that it would run twice; shorten `timeout`"
+            ),
+        );
     }
     findings
+}
+
+/// The group as it can be had, where what the broker can't do of it is allowed.
+fn without_what_is_missing(mut group: GroupSpec, capability: &Capability) -> GroupSpec {
+    if !capability.start_earliest {
+        group.start = Start::Latest;
+    }
+    group.once &= capability.once;
+    group
 }
 
 fn consumer_run(
@@ -287,6 +355,7 @@ fn consumer_run(
         counters: Counters::default(),
         observers: Arc::clone(&parts.observers),
         first_failures: FirstFailures::default(),
+        session: Mutex::default(),
     }
 }
 
@@ -307,7 +376,8 @@ impl RunTimeConsumer {
         let route = parts.context.wiring().route_by_name(&self.event)?;
         let who = format!("the consumer of `{}`", self.event);
         let keyed = route.descriptor.is_some_and(|topic| topic.key.is_some());
-        let findings = check_capability(&who, &self.group, keyed, route);
+        let timeout = self.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        let findings = check_capability(&who, &self.group, timeout, keyed, route);
         if !findings.is_empty() {
             return Err(BrokerError::from_findings(findings));
         }
@@ -330,9 +400,10 @@ pub(super) fn untyped_consumer(
     let parts = Parts {
         context: ductape.context.clone(),
         states: Arc::default(),
-        observers: Arc::clone(&ductape.observers),
+        observers: Arc::clone(&ductape.blueprint.observers),
         publish_timeout: ductape.context.wiring().publish_timeout,
-        lease: ductape.lease,
+        lease: ductape.blueprint.lease,
+        allowed: Allowed::default(),
     };
     let mut group = GroupSpec::new(name);
     group.lease = parts.lease;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use ductape_providers::spec::Ordering;
@@ -13,6 +13,7 @@ use ductape_providers::{
 };
 use futures_util::future::BoxFuture;
 
+use super::session::Session;
 use crate::backoff::RetryPolicy;
 use crate::consumer::delivery::Scope;
 use crate::consumer::{BatchDelivery, ConsumerOptions, Delivery, Handler, Verdict};
@@ -59,6 +60,8 @@ pub(crate) struct ConsumerRun {
     pub(super) counters: Counters,
     pub(super) observers: Arc<[Arc<dyn Observer>]>,
     pub(super) first_failures: FirstFailures,
+    /// The subscription at work.
+    pub(super) session: Mutex<Weak<Session>>,
 }
 
 /// How much a consumer does at one time.
@@ -107,6 +110,20 @@ impl Limits {
 }
 
 impl ConsumerRun {
+    pub(super) fn at_work(&self, session: &Arc<Session>) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(session);
+    }
+
+    /// How many messages it has in hand.
+    pub(super) fn in_hand(&self) -> usize {
+        let session = self
+            .session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .upgrade();
+        session.map_or(0, |session| session.lanes.in_hand())
+    }
+
     pub(super) fn is_strict(&self) -> bool {
         self.group.ordering == Ordering::Strict
     }

@@ -11,15 +11,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::blueprint::Blueprint;
 use super::builder::DuctapeBuilder;
 use super::check::untyped_consumer;
 use super::consumer_run::{Call, ConsumerRun, SingleHandler};
+use super::idle;
+use super::report::{CheckReport, Guarantee};
 use super::session::{Stop, consume, subscribe};
 use crate::clock;
 use crate::consumer::{Delivery, HandlerError, Verdict};
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode};
-use crate::stats::{ConsumerStats, Observer};
+use crate::stats::ConsumerStats;
 
 /// A program's topics and consumers, wired to the brokers that its environment names.
 ///
@@ -47,9 +50,7 @@ pub struct Ductape {
     pub(super) context: Context,
     pub(super) providers: Vec<AnyProvider>,
     pub(super) consumers: Mutex<Vec<Arc<ConsumerRun>>>,
-    pub(super) observers: Arc<[Arc<dyn Observer>]>,
-    pub(super) lease: Duration,
-    pub(super) shutdown_timeout: Duration,
+    pub(super) blueprint: Arc<Blueprint>,
     pub(super) tasks: tokio::sync::Mutex<Tasks>,
 }
 
@@ -152,7 +153,7 @@ impl Ductape {
     ///
     /// `SHUTTING_DOWN` naming how many handlers did not finish in time; their messages are delivered again.
     pub async fn shutdown(&self) -> Result<(), BrokerError> {
-        let deadline = clock::after(self.shutdown_timeout);
+        let deadline = clock::after(self.blueprint.shutdown_timeout);
         let unfinished = self.stop_consumers(deadline).await;
         self.context.wiring().close();
         let close_by = deadline.max(clock::now() + Duration::from_secs(1));
@@ -164,7 +165,7 @@ impl Ductape {
         if unfinished > 0 {
             let text = format!(
                 "{unfinished} handlers did not finish within {:?}; their messages were given back",
-                self.shutdown_timeout
+                self.blueprint.shutdown_timeout
             );
             return Err(BrokerError::new(ErrorCode::ShuttingDown, text));
         }
@@ -265,42 +266,33 @@ impl Ductape {
     }
 
     /// Waits until no consumer of this program has anything before it, retries included; `false` when that has not come
-    /// within `limit`.
+    /// within `limit`. Where the broker can't count what a group has before it, the program is taken to be idle when for
+    /// 2 s nothing came and nothing was in hand.
     ///
     /// # Errors
     ///
-    /// `UNSUPPORTED` where the broker can't count.
+    /// `CONNECTION_FAILED` when the broker can't be asked.
     pub async fn wait_idle(&self, limit: Duration) -> Result<bool, BrokerError> {
-        let deadline = clock::after(limit);
-        loop {
-            if self.is_idle().await? {
-                return Ok(true);
-            }
-            if clock::now() >= deadline {
-                return Ok(false);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let consumers = self.consumers().clone();
+        idle::wait(&consumers, limit).await
     }
 
-    async fn is_idle(&self) -> Result<bool, BrokerError> {
-        let consumers = self.consumers().clone();
-        let concluded = || -> u64 { consumers.iter().map(|run| run.counters.concluded()).sum() };
-        let before = concluded();
-        for consumer in &consumers {
-            let left = consumer
-                .provider
-                .backlog_dyn(&consumer.topic, &consumer.group.name)
-                .await
-                .map_err(|error| {
-                    BrokerError::from_provider(ErrorCode::SubscribeFailed, "can't count what is left", error)
-                })?;
-            if left.ready + left.delayed + left.in_flight > 0 {
-                return Ok(false);
-            }
-        }
-        // What was concluded meanwhile may have produced something for a consumer that was looked at before.
-        Ok(concluded() == before)
+    /// Checks what the program asks against what the brokers of `environment` can do and how they are set up, and changes
+    /// nothing there: everything that would keep it from starting, and the guarantee that each consumer would have.
+    ///
+    /// ```
+    /// use ductape_events::prelude::*;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), BrokerError> {
+    /// let ductape = Ductape::builder().without_inventory().in_process().build().await?;
+    /// let report = ductape.check("dev").await;
+    /// assert!(report.is_ok(), "{report}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn check(&self, environment: &str) -> CheckReport {
+        self.blueprint.check(Some(environment)).await
     }
 
     /// What was published to `event`, in order: in the [test mode](DuctapeBuilder::in_process) alone, up to 100,000
@@ -318,10 +310,10 @@ async fn start_one(tasks: &mut Tasks, consumer: Arc<ConsumerRun>) -> Result<(), 
     let subscription = subscribe(&consumer)
         .await
         .map_err(|error| subscribe_failed(&consumer, error))?;
+    let guarantee = Guarantee::of(&consumer);
     tracing::info!(
         consumer = consumer.name, topic = %consumer.topic, group = %consumer.group.name,
-        provider = consumer.provider.info_dyn().provider,
-        guarantee = if consumer.group.once { "effectively once" } else { "at least once" },
+        provider = guarantee.provider, delivery = guarantee.delivery, order = guarantee.order, kept = guarantee.kept,
         "consuming"
     );
     let stop = tasks.stop_signal();

@@ -4,6 +4,7 @@
 //! into lanes (`lanes`), works on what is ready (`work`), decides what becomes of it (`conclude`), and settles in
 //! batches (`settle`).
 
+mod blueprint;
 mod brokers;
 mod builder;
 mod check;
@@ -11,10 +12,12 @@ mod conclude;
 mod consumer_run;
 mod dead_letters;
 mod ductape;
+mod idle;
 mod job;
 mod lanes;
 #[cfg(test)]
 mod lanes_tests;
+mod report;
 mod session;
 mod settle;
 #[cfg(test)]
@@ -27,3 +30,4 @@ pub(crate) use check::RunTimeConsumer;
 #[cfg(feature = "conformance")]
 pub(crate) use consumer_run::{BatchHandler, Call, SingleHandler};
 pub use ductape::Ductape;
+pub use report::{CheckReport, Guarantee};

@@ -17,6 +17,7 @@ use super::settle::Settles;
 use super::work::work;
 use crate::backoff::Growing;
 use crate::clock;
+use crate::stats::Counters;
 
 /// A subscription that lasted this long was good: the next one is not waited for long.
 const GOOD_AFTER: Duration = Duration::from_secs(30);
@@ -165,6 +166,7 @@ async fn session(
         settles: Settles::default(),
         stop: session_stopped,
     });
+    consumer.at_work(&session);
     let mut background = session.spawn_background(subscription.settler_dyn());
     let mut workers = JoinSet::new();
     for _ in 0..consumer.limits.concurrency {
@@ -262,6 +264,7 @@ impl Session {
                 .min(most);
             let received = subscription.receive_dyn(&mut deliveries, room).await;
             let came = !deliveries.is_empty();
+            Counters::add(&self.consumer.counters.received, deliveries.len() as u64);
             let give_back = self.lanes.push(deliveries.drain(..).map(numbered));
             self.give_back(give_back);
             self.lanes.forget_returned();

@@ -62,6 +62,7 @@ impl MemoryConfig {
             publish_delay_max: Some(DELAY_MAX),
             group_delay_max: Some(DELAY_MAX),
             lease: true,
+            unsettled_max: None,
             payload_bytes_max: self.payload_bytes_max,
             publish_batch_max: BATCH_MAX,
             receive_batch_max: BATCH_MAX,
