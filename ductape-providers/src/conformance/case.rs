@@ -27,13 +27,24 @@ pub struct Case {
     pub run: CaseFn,
     /// When the case has failed if it has not ended.
     pub deadline: Duration,
-    /// Whether it runs when no other case does, as one that stops the server must.
-    pub alone: bool,
+    /// What the harness must have beside a broker; where it has not, the case is reported so and not run.
+    pub wants: Wants,
 }
 
 impl Case {
     /// The deadline of a case that names no other.
     pub const DEADLINE: Duration = Duration::from_secs(25);
+}
+
+/// What a case wants of a harness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// A broker; all harnesses have one.
+    Broker,
+    /// A server that can be stopped: [`Harness::server`](super::Harness::server). The case runs when no other does.
+    Server,
+    /// A password that can be wrong: [`Harness::connect_with_wrong_password`](super::Harness::connect_with_wrong_password).
+    Password,
 }
 
 /// Whether a case applies to a provider.
@@ -145,10 +156,10 @@ macro_rules! case {
             needs: $needs,
             run: |context| Box::pin($name(context)),
             deadline: $crate::conformance::Case::DEADLINE,
-            alone: false,
+            wants: $crate::conformance::Wants::Broker,
         }
     };
-    ($id:literal, $name:ident, $needs:expr, alone within $seconds:literal s) => {
+    ($id:literal, $name:ident, $needs:expr, $wants:ident within $seconds:literal s) => {
         $crate::conformance::Case {
             id: $id,
             name: stringify!($name),
@@ -156,7 +167,7 @@ macro_rules! case {
             needs: $needs,
             run: |context| Box::pin($name(context)),
             deadline: ::std::time::Duration::from_secs($seconds),
-            alone: true,
+            wants: $crate::conformance::Wants::$wants,
         }
     };
 }

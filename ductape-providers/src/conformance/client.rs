@@ -115,6 +115,17 @@ impl Client {
             .await
     }
 
+    /// Joins `group`, with the usual prefetch.
+    ///
+    /// # Errors
+    ///
+    /// As the provider's.
+    pub async fn try_reader(&self, topic: &TopicName, group: &GroupSpec) -> Result<Reader> {
+        let spec = SubscriptionSpec::new(topic.clone(), group.clone());
+        let subscription = self.provider.subscribe_dyn(&spec).await?;
+        Ok(Reader::new(subscription, self.waits))
+    }
+
     /// Reads the dead letters of `group`.
     ///
     /// # Errors

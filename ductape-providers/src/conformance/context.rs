@@ -8,7 +8,9 @@ use super::case::Failure;
 use super::client::Client;
 use super::harness::Harness;
 use super::reader::Reader;
+use crate::error::Result;
 use crate::message::TopicName;
+use crate::provider_dyn::AnyProvider;
 use crate::spec::GroupSpec;
 
 /// What a case works with: the broker, and names that no other case and no earlier run has used.
@@ -46,6 +48,11 @@ impl Context {
             Ok(provider) => Ok(Client::new(provider, &*self.harness)),
             Err(error) => Err(Failure::step("connect", &error)),
         }
+    }
+
+    /// A further handle, or why there is none.
+    pub(super) async fn connect_raw(&self) -> Result<AnyProvider> {
+        self.harness.connect().await
     }
 
     /// This context with a broker of its own, where the harness has one.

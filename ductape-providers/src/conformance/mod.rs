@@ -6,7 +6,8 @@
 //!
 //! The cases stand in one file a group: [`publish`](cases::publish), [`batches`](cases::batches),
 //! [`settlement`](cases::settlement), [`timing`](cases::timing), [`order`](cases::order), [`groups`](cases::groups),
-//! [`dead_letters`](cases::dead_letters), [`lifecycle`](cases::lifecycle) and [`restart`](cases::restart). Ids that begin
+//! [`dead_letters`](cases::dead_letters), [`lifecycle`](cases::lifecycle), [`restart`](cases::restart) and
+//! [`server`](cases::server). Ids that begin
 //! with `C` are those of the framework's list of promises, ids that begin with `D` are the suite's own. Each case works
 //! under names that no other case uses, has a [deadline](Case::deadline)
 //! of its own, and waits for conditions; only to see that something does not come does it wait for a time.
@@ -24,7 +25,7 @@ mod refuse;
 mod report;
 mod run;
 
-pub use case::{Applies, Case, CaseFn, Failure, refused};
+pub use case::{Applies, Case, CaseFn, Failure, Wants, refused};
 pub use cases::cases;
 pub use client::Client;
 pub use context::Context;

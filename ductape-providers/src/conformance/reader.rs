@@ -64,6 +64,11 @@ impl Reader {
         }
     }
 
+    /// Waits up to `patience` for a message that must come, in place of the harness's patience.
+    pub fn wait_up_to(&mut self, patience: Duration) {
+        self.waits.patience = patience;
+    }
+
     /// Receives until `count` deliveries have come.
     ///
     /// # Errors

@@ -160,6 +160,31 @@ pub(super) fn delay(capability: &Capability) -> Applies {
     )
 }
 
+/// A message to one group alone that waits.
+pub(super) fn group_delay(capability: &Capability) -> Applies {
+    if !capability.route_to_group {
+        return route(capability);
+    }
+    Applies::when(
+        capability.group_delay_max.is_some(),
+        "group_delay_max",
+        |context| {
+            Box::pin(async move {
+                let (client, topic, group, mut reader) = context.start().await?;
+                let mut message = Outgoing::new(topic, "later").with_route(Route::Group(group.name));
+                message.not_before = clock::wall().checked_add(Duration::from_mins(1));
+                let answer = client.try_publish_one(message).await;
+                refused(
+                    answer,
+                    ErrorKind::Unsupported,
+                    "a publish to one group with a delay",
+                )?;
+                reader.silent("its publish was refused").await
+            })
+        },
+    )
+}
+
 pub(super) fn lease(capability: &Capability) -> Applies {
     Applies::when(capability.lease, "lease", |context| {
         Box::pin(async move {

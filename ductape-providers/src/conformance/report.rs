@@ -107,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Outcome, Report, Row};
-    use crate::conformance::{Applies, Case};
+    use crate::conformance::{Applies, Case, Wants};
 
     fn row(id: &'static str, outcome: Outcome) -> Row {
         let case = Case {
@@ -117,7 +117,7 @@ mod tests {
             needs: |_| Applies::Runs,
             run: |_| Box::pin(async { Ok(()) }),
             deadline: Case::DEADLINE,
-            alone: false,
+            wants: Wants::Broker,
         };
         Row {
             case,

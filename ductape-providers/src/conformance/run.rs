@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::case::{Applies, Case};
+use super::case::{Applies, Case, Wants};
 use super::context::Context;
 use super::harness::Harness;
 use super::report::{Outcome, Report, Row};
@@ -75,7 +75,10 @@ pub async fn run_cases(harness: Arc<dyn Harness>, cases: &[Case], filter: &Filte
             // The semaphore is never closed, so there is always a permit to be had.
             let _permit = permits.acquire_owned().await;
             let began = clock::now();
-            let outcome = run_one(case, applies, context).await;
+            let outcome = match missing(case, context.harness()) {
+                None => run_one(case, applies, context).await,
+                Some(what) => Outcome::Unsupported(what),
+            };
             let row = Row {
                 case,
                 outcome,
@@ -85,7 +88,11 @@ pub async fn run_cases(harness: Arc<dyn Harness>, cases: &[Case], filter: &Filte
         }
     };
     let mut running = JoinSet::new();
-    for (at, case) in chosen.iter().enumerate().filter(|(_, case)| !case.alone) {
+    for (at, case) in chosen
+        .iter()
+        .enumerate()
+        .filter(|(_, case)| case.wants != Wants::Server)
+    {
         running.spawn(row(at, *case));
     }
     while let Some(done) = running.join_next().await {
@@ -93,13 +100,26 @@ pub async fn run_cases(harness: Arc<dyn Harness>, cases: &[Case], filter: &Filte
             rows.push(done);
         }
     }
-    for (at, case) in chosen.iter().enumerate().filter(|(_, case)| case.alone) {
+    for (at, case) in chosen
+        .iter()
+        .enumerate()
+        .filter(|(_, case)| case.wants == Wants::Server)
+    {
         rows.push(row(at, *case).await);
     }
     rows.sort_by_key(|(at, _)| *at);
     Report {
         harness: name,
         rows: rows.into_iter().map(|(_, row)| row).collect(),
+    }
+}
+
+/// What the case wants and the harness has not.
+fn missing(case: Case, harness: &dyn Harness) -> Option<&'static str> {
+    match case.wants {
+        Wants::Server if harness.server().is_none() => Some("no server to stop"),
+        Wants::Password if harness.connect_with_wrong_password().is_none() => Some("no passwords"),
+        _ => None,
     }
 }
 

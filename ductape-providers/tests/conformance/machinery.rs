@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ductape_providers::conformance::{
-    Applies, Case, Context, Failure, Filter, Harness, Outcome, check, run, run_cases,
+    Applies, Case, Context, Failure, Filter, Harness, Outcome, Wants, check, run, run_cases,
 };
 use ductape_providers::{AnyProvider, Error, ErrorKind, Outgoing, Result};
 use futures_util::future::BoxFuture;
@@ -22,7 +22,7 @@ const fn case(
         needs: |_| Applies::Runs,
         run,
         deadline: Duration::from_millis(200),
-        alone: false,
+        wants: Wants::Broker,
     }
 }
 

@@ -48,6 +48,9 @@ macro_rules! case {
         $crate::conformance::cases::case!($id, $name, $needs, ductape_providers::conformance::Case::DEADLINE)
     };
     ($id:literal, $name:ident, $needs:expr, $deadline:expr) => {
+        $crate::conformance::cases::case!($id, $name, $needs, $deadline, Broker)
+    };
+    ($id:literal, $name:ident, $needs:expr, $deadline:expr, $wants:ident) => {
         ductape_providers::conformance::Case {
             id: $id,
             name: stringify!($name),
@@ -55,7 +58,7 @@ macro_rules! case {
             needs: $needs,
             run: |context| Box::pin($name(context)),
             deadline: $deadline,
-            alone: false,
+            wants: ductape_providers::conformance::Wants::$wants,
         }
     };
 }

@@ -33,6 +33,7 @@ pub static CASES: &[Case] = &[
     case!("D-063", closing_one_handle_leaves_the_others, always),
     case!("C-094", subscribe_ctx_cancel, always),
     case!("C-096", publisher_close_no_loss, always),
+    case!("D-067", a_hundred_topics_on_one_handle, always, Broker within 90 s),
 ];
 
 async fn construct_no_io(context: Context) -> Result<(), Failure> {
@@ -333,6 +334,38 @@ async fn publisher_close_no_loss(context: Context) -> Result<(), Failure> {
             receipts.push(delivery.receipt);
         }
         reader.settle_all(receipts, Settlement::Ack).await?;
+    }
+    Ok(())
+}
+
+async fn a_hundred_topics_on_one_handle(context: Context) -> Result<(), Failure> {
+    const TOPICS: usize = 100;
+    let client = context.connect().await?;
+    let group = context.group("g")?;
+    let mut running = tokio::task::JoinSet::new();
+    let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(10));
+    for i in 0..TOPICS {
+        let (client, topic, group) = (client.clone(), context.topic(&format!("t{i}"))?, group.clone());
+        let permits = std::sync::Arc::clone(&permits);
+        running.spawn(async move {
+            let _permit = permits.acquire().await;
+            client.declare(&topic, &[&group]).await?;
+            client.publish(vec![text(&topic, &i.to_string())]).await?;
+            Ok::<_, Failure>((i, client.reader(&topic, &group).await?))
+        });
+    }
+    // All of them are open at one time.
+    let mut readers = Vec::with_capacity(TOPICS);
+    while let Some(done) = running.join_next().await {
+        readers.push(done.map_err(|error| Failure::new(format!("a topic's task panicked: {error}")))??);
+    }
+    for (i, reader) in &mut readers {
+        let came = reader.consume(1).await?;
+        check!(
+            show(&came[0]) == i.to_string(),
+            "topic {i} of {TOPICS} delivered {:?}",
+            show(&came[0])
+        );
     }
     Ok(())
 }

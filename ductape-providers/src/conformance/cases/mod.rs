@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod order;
 pub mod publish;
 pub mod restart;
+pub mod server;
 pub mod settlement;
 pub mod timing;
 
@@ -30,6 +31,7 @@ pub fn cases() -> &'static [Case] {
             dead_letters::CASES,
             lifecycle::CASES,
             restart::CASES,
+            server::CASES,
         ]
         .concat()
     });

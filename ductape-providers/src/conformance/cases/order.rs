@@ -11,7 +11,7 @@ use crate::conformance::case::{Applies, Case, Failure, case, refused};
 use crate::conformance::client::Client;
 use crate::conformance::context::Context;
 use crate::conformance::reader::{Reader, show};
-use crate::conformance::refuse::{always, holds_key, ordered, requeue, requeue_after, seek};
+use crate::conformance::refuse::{always, competing, holds_key, ordered, requeue, requeue_after, seek};
 use crate::conformance_check as check;
 use crate::error::ErrorKind;
 use crate::message::{Position, TopicName};
@@ -24,6 +24,7 @@ const GROUP: &str = "order";
 pub static CASES: &[Case] = &[
     case!("C-049", order_single, ordered),
     case!("C-050", order_per_key, ordered),
+    case!("D-036", order_per_key_while_members_come_and_go, ordered_and_competing, Broker within 60 s),
     case!("C-051", key_reported, always),
     case!("C-052", order_under_retry_strict, holds_key),
     case!("D-030", order_under_retry_relaxed, requeue_after),
@@ -34,6 +35,13 @@ pub static CASES: &[Case] = &[
     case!("D-034", seek_to_time, seek),
     case!("D-035", seek_to_the_ends, seek),
 ];
+
+fn ordered_and_competing(capability: &Capability) -> Applies {
+    match competing(capability) {
+        Applies::Runs => ordered(capability),
+        refused @ Applies::Refused { .. } => refused,
+    }
+}
 
 fn ordered_requeue(capability: &Capability) -> Applies {
     match requeue(capability) {
@@ -411,4 +419,74 @@ async fn seek_to_the_ends(context: Context) -> Result<(), Failure> {
     let came = payloads(&client.reader(&topic, &other).await?.consume(5).await?);
     check!(came.len() == 5, "the other group received {came:?}");
     Ok(())
+}
+
+const KEYS: usize = 8;
+
+/// Members join and leave while messages flow: what is acked of a key is acked in order, whoever acks it.
+async fn order_per_key_while_members_come_and_go(context: Context) -> Result<(), Failure> {
+    const EACH: usize = 40;
+    let (client, topic, group) = (context.connect().await?, context.topic("t")?, context.group("g")?);
+    client.declare(&topic, &[&group]).await?;
+    let mut messages = Vec::with_capacity(KEYS * EACH);
+    for i in 0..EACH {
+        messages.extend((0..KEYS).map(|key| keyed(&topic, &format!("k{key}"), &format!("k{key}-{i}"))));
+    }
+    client.publish(messages).await?;
+    let acked: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    let mut steady = tokio::task::JoinSet::new();
+    steady.spawn(acks_in_order(
+        client.reader(&topic, &group).await?,
+        Arc::clone(&acked),
+        EACH / 2,
+    ));
+    for _ in 0..3 {
+        let mut passing = client.reader(&topic, &group).await?;
+        // What it has in hand when it leaves was not begun, and is given back.
+        let mut into = Vec::new();
+        let _ = tokio::time::timeout(context.harness().quiet(), passing.try_receive(&mut into, 4)).await;
+        drop(into);
+        passing.close().await?;
+    }
+    while let Some(done) = steady.join_next().await {
+        done.map_err(|error| Failure::new(format!("a member panicked: {error}")))??;
+    }
+    let rest = acks_in_order(client.reader(&topic, &group).await?, Arc::clone(&acked), EACH);
+    rest.await?;
+    let acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
+    check!(
+        acked.len() == KEYS && acked.values().all(|next| *next == EACH),
+        "{EACH} of each of {KEYS} keys were published, and acked were {acked:?}"
+    );
+    Ok(())
+}
+
+/// Acks one by one, until every key has come as far as `until`.
+async fn acks_in_order(
+    mut reader: Reader,
+    acked: Arc<Mutex<HashMap<String, usize>>>,
+    until: usize,
+) -> Result<(), Failure> {
+    loop {
+        {
+            let acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
+            if acked.len() == KEYS && acked.values().all(|next| *next >= until) {
+                break;
+            }
+        }
+        // Enough to hold two messages of a key.
+        for delivery in reader.receive(2 * KEYS).await? {
+            let name = show(&delivery.message);
+            let (key, i) = name
+                .split_once('-')
+                .and_then(|(key, i)| Some((key.to_owned(), i.parse::<usize>().ok()?)))
+                .ok_or_else(|| Failure::new(format!("{name:?} was not published")))?;
+            reader.ack(delivery).await?;
+            let mut acked = acked.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = acked.entry(key.clone()).or_default();
+            check!(i <= *next, "message {i} of {key} was acked when {next} was due");
+            *next = (*next).max(i + 1);
+        }
+    }
+    reader.close().await
 }

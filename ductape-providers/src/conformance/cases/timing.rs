@@ -10,9 +10,10 @@ use crate::clock;
 use crate::conformance::case::{Case, Failure, case, refused};
 use crate::conformance::context::Context;
 use crate::conformance::reader::show;
-use crate::conformance::refuse::{delay, lease, requeue_after};
+use crate::conformance::refuse::{delay, group_delay, lease, requeue_after};
 use crate::conformance_check as check;
 use crate::error::ErrorKind;
+use crate::message::{Outgoing, Route, TopicName};
 use crate::provider::Settlement;
 
 const GROUP: &str = "timing";
@@ -28,6 +29,9 @@ pub static CASES: &[Case] = &[
     case!("D-021", past_time_is_now, delay),
     case!("D-022", delay_over_the_limit_is_refused, delay),
     case!("D-023", a_delayed_message_holds_nobody, delay),
+    case!("D-025", delays_of_50_ms_and_30_s, requeue_after, Broker within 60 s),
+    case!("D-026", group_delay_is_floor, group_delay),
+    case!("D-027", group_delay_of_30_s_survives_its_reader, group_delay, Broker within 60 s),
     case!("C-042", lease_extended, lease),
     case!("C-043", lease_lost_detected, lease),
     case!("D-024", extend_after_the_lease_is_refused, lease),
@@ -62,6 +66,81 @@ async fn nack_delay_is_floor(context: Context) -> Result<(), Failure> {
         reader.settle(delivery.receipt, Settlement::Requeue).await?;
     }
     let delivery = reader.next().await?;
+    reader.ack(delivery).await.map(drop)
+}
+
+/// A broker that counts in seconds may round a delay up, never down.
+async fn delays_of_50_ms_and_30_s(context: Context) -> Result<(), Failure> {
+    let (client, topic, _group, mut reader) = context.start().await?;
+    let Requeue::Delayed { max, .. } = client.capability().requeue else {
+        return Err(Failure::new("the capability changed since the suite began"));
+    };
+    let long = Duration::from_secs(30).min(max);
+    client
+        .publish(vec![text(&topic, "short"), text(&topic, "long")])
+        .await?;
+    let mut asked = Vec::new();
+    for delivery in reader.take(2).await? {
+        let wait = if show(&delivery.message) == "short" {
+            Duration::from_millis(50)
+        } else {
+            long
+        };
+        asked.push((show(&delivery.message), clock::now(), wait));
+        reader
+            .settle(delivery.receipt, Settlement::RequeueAfter(wait))
+            .await?;
+    }
+    reader.wait_up_to(long + LATE_MAX);
+    for _ in 0..2 {
+        let delivery = reader.next().await?;
+        let name = show(&delivery.message);
+        for (_, began, wait) in asked.iter().filter(|(asked, ..)| *asked == name) {
+            in_time(*began, *wait, &format!("the requeued message `{name}`"))?;
+        }
+        reader.ack(delivery).await?;
+    }
+    Ok(())
+}
+
+/// A copy as a retry is: it waits for its time, and reaches its group alone.
+fn copy(topic: &TopicName, group: &ductape_schema::GroupName, wait: Duration) -> Outgoing {
+    let mut copy = text(topic, "copy").with_route(Route::Group(group.clone()));
+    copy.not_before = clock::wall().checked_add(wait);
+    copy
+}
+
+async fn group_delay_is_floor(context: Context) -> Result<(), Failure> {
+    let (client, topic, group, mut reader) = context.start().await?;
+    let other = context.group("other")?;
+    client.declare(&topic, &[&other]).await?;
+    let mut other = client.reader(&topic, &other).await?;
+    let (began, wait) = (clock::now(), context.harness().delay() * 2);
+    client.publish(vec![copy(&topic, &group.name, wait)]).await?;
+    client.publish(vec![text(&topic, "now")]).await?;
+    let first = reader.next().await?;
+    check!(
+        show(&first.message) == "now",
+        "a message that was to wait for {wait:?} came before one that was not"
+    );
+    reader.ack(first).await?;
+    let delivery = reader.next().await?;
+    in_time(began, wait, "the message to one group")?;
+    reader.ack(delivery).await?;
+    other.consume(1).await?;
+    other.silent("the copy was sent to another group alone").await
+}
+
+async fn group_delay_of_30_s_survives_its_reader(context: Context) -> Result<(), Failure> {
+    let (client, topic, group, reader) = context.start().await?;
+    let long = client.capability().group_delay_max.unwrap_or_default();
+    let (began, wait) = (clock::now(), Duration::from_secs(30).min(long));
+    client.publish(vec![copy(&topic, &group.name, wait)]).await?;
+    reader.close().await?;
+    let mut reader = client.reader(&topic, &group).await?;
+    reader.wait_up_to(wait + LATE_MAX);
+    let delivery = reader.next().await?;
+    in_time(began, wait, "the message to one group")?;
     reader.ack(delivery).await.map(drop)
 }
 
