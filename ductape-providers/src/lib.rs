@@ -23,6 +23,8 @@ pub mod connection;
 pub mod embedded;
 pub mod error;
 pub mod examine;
+#[cfg(any(feature = "sqs", feature = "pubsub"))]
+mod folded;
 pub mod headers;
 #[cfg(feature = "kafka")]
 pub mod kafka;
