@@ -64,6 +64,7 @@ pub struct BrokerUrl {
     whole: Secret,
     scheme: &'static str,
     host: String,
+    port: Option<u16>,
     user_info: bool,
 }
 
@@ -95,6 +96,7 @@ impl BrokerUrl {
             whole: Secret::new(text),
             scheme,
             host: host.to_owned(),
+            port: port.and_then(parse_port),
             user_info,
         })
     }
@@ -112,6 +114,11 @@ impl BrokerUrl {
     /// The host, without brackets.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The port, where the URL names one.
+    pub const fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// Whether it names a user, and so perhaps a password or a token.

@@ -8,7 +8,7 @@
 //! | `RABBITMQ` | `url`, or `host`, `port?`, `username?`, `password?`, `vhost?`, `tls?`; with both `queue?`, `routingKey?` |
 //! | `REDIS` | `host`, `port?`, `username?`, `password?`, `tls?` |
 //! | `AWS_SQS` | `region`, `accessKeyId?`, `secretAccessKey?`, `sessionToken?`, `queueUrls?`, `endpoint?` |
-//! | `GOOGLE_PUBSUB` | `projectId`, `topicName`, `subscriptionName?`, `keyFilename?` or `credentials?` |
+//! | `GOOGLE_PUBSUB` | `projectId`, `topicName?`, `subscriptionName?`, `keyFilename?` or `credentials?`, `endpoint?` |
 //! | `NATS` | `servers`, `user?` and `pass?` or `token?`, `name?`, `maxReconnectAttempts?`, `reconnectTimeWait?`, `tls?` |
 //! | `EMBEDDED` | `mode?`, `path?`, `synchronous?`, `capacity?`, `retention?` |
 //!
@@ -61,6 +61,8 @@ pub use kafka::{KafkaConfig, KafkaSasl, SaslMechanism};
 pub use nats::{NatsAuth, NatsConfig, NatsTls};
 pub use provider_config::ProviderConfig;
 pub use pubsub::{PubSubConfig, PubSubCredentials};
+#[cfg(feature = "pubsub")]
+pub(crate) use pubsub::{check_resource_id, endpoint as pubsub_endpoint};
 pub use rabbitmq::{RabbitMqConfig, RabbitMqServer};
 pub use redact::redact_url;
 pub use redis::RedisConfig;

@@ -185,9 +185,14 @@ fn provider_and_address_say_what_and_where() {
             "http://localhost:4566",
         ),
         (
-            json!({"type": "GOOGLE_PUBSUB", "projectId": "p", "topicName": "t"}),
+            json!({"type": "GOOGLE_PUBSUB", "projectId": "p", "endpoint": "localhost:8085"}),
             "pubsub",
-            "projects/p/topics/t",
+            "projects/p at http://localhost:8085",
+        ),
+        (
+            json!({"type": "GOOGLE_PUBSUB", "projectId": "p", "topicName": "orders"}),
+            "pubsub",
+            "projects/p/topics/orders",
         ),
         (
             json!({"type": "NATS", "servers": "tls://u:p@h"}),

@@ -1,24 +1,19 @@
-//! The provider of Google Pub/Sub.
+#![doc = include_str!("docs.md")]
 
-use crate::capability::Capability;
-use crate::config::PubSubConfig;
-use crate::connection::ConnectionReport;
-use crate::error::{Error, ErrorKind, Result};
-use crate::provider_dyn::AnyProvider;
+mod config;
+mod connect;
+mod declare;
+mod error;
+mod examine;
+mod live;
+mod provider;
+mod publish;
+mod settle;
+mod subscription;
+mod wire;
 
-/// Connects.
-#[allow(clippy::unused_async)]
-pub(crate) async fn connect(_config: &PubSubConfig) -> Result<AnyProvider> {
-    Err(Error::new(ErrorKind::Unsupported, "not built yet"))
-}
-
-/// What the broker will be able to do, as far as that is known without connecting.
-pub(crate) fn capability(_config: &PubSubConfig) -> Capability {
-    Capability::least(0)
-}
-
-/// Tries a connection, step by step.
-#[allow(clippy::unused_async)]
-pub(crate) async fn test_connection(_config: &PubSubConfig) -> ConnectionReport {
-    crate::connection::Probe::new("pubsub", String::new()).finish()
-}
+pub(crate) use config::capability;
+pub(crate) use connect::{connect, test_connection};
+pub use provider::PubSub;
+pub use settle::PubSubSettler;
+pub use subscription::PubSubSubscription;

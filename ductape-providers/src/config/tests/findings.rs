@@ -287,15 +287,27 @@ fn sqs() {
 #[test]
 fn pubsub() {
     check(
-        &json!({"type": "GOOGLE_PUBSUB", "projectId": "p", "topicName": "t"}),
+        &json!({"type": "GOOGLE_PUBSUB", "projectId": "p", "topicName": "orders"}),
         &[
             (
                 json!({"projectId": null}),
                 "projectId: is missing; write the project's id, for example `shop-123`",
             ),
             (
-                json!({"topicName": null}),
-                "topicName: is missing; write the topic's name, for example `orders`",
+                json!({"topicName": "goog-orders"}),
+                "topicName: `goog-orders` begins with `goog`, which is Google's own; Pub/Sub takes no such name",
+            ),
+            (
+                json!({"subscriptionName": "1st"}),
+                "subscriptionName: `1st` does not begin with a letter; Pub/Sub takes no such name",
+            ),
+            (
+                json!({"topicName": "ab"}),
+                "topicName: `ab` has not 3 to 255 characters; Pub/Sub takes no such name",
+            ),
+            (
+                json!({"topicName": "orders/eu"}),
+                "topicName: `orders/eu` has characters other than letters, digits and `-_.~+%`; Pub/Sub takes no such name",
             ),
             (
                 json!({"subscriptionName": 1}),

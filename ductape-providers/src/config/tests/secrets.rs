@@ -15,7 +15,7 @@ fn configs() -> Vec<Value> {
         json!({"type": "REDIS", "host": "localhost", "password": CANARY}),
         json!({"type": "AWS_SQS", "region": "us-east-1", "accessKeyId": "AK", "secretAccessKey": CANARY,
             "sessionToken": CANARY, "endpoint": url("http"), "queueUrls": {"t": url("https")}}),
-        json!({"type": "GOOGLE_PUBSUB", "projectId": "p", "topicName": "t",
+        json!({"type": "GOOGLE_PUBSUB", "projectId": "p", "topicName": "orders", "endpoint": url("http"),
             "credentials": {"private_key": CANARY, "nested": [CANARY]}}),
         json!({"type": "NATS", "servers": [url("nats"), format!("tls://{CANARY}@h")], "user": "u", "pass": CANARY}),
         json!({"type": "NATS", "servers": "localhost", "token": CANARY}),

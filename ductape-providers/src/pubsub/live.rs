@@ -1,0 +1,400 @@
+//! What a subscription has in hand, and the streams that feed it.
+//!
+//! A task a stream takes what the client's streaming pull brings and puts it into the [`State`], from which `receive`
+//! takes: so a dropped `receive` loses nothing. The client keeps the leases of all of it until it is acked or given back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use google_cloud_pubsub::model::Message;
+use google_cloud_pubsub::subscriber::handler::Handler;
+use google_cloud_pubsub::subscriber::{MessageStream, ShutdownToken};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::from_client;
+use super::provider::{Inner, lock};
+use super::wire;
+use crate::clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::{Incoming, TopicName};
+use crate::receipts::Receipts;
+
+/// How long nothing must come until what was under way is taken for arrived.
+const QUIET: Duration = Duration::from_millis(30);
+/// How long that is waited for at most.
+const QUIET_MAX: Duration = Duration::from_millis(300);
+/// How long the server gets to notice that a stream ended before its messages are given back: what it would send on the
+/// stream after that would be nobody's until its lease ends.
+const ENDED: Duration = Duration::from_millis(30);
+/// How long acks may take to be sent at the end.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// The first wait before a stream that failed is opened again, and the longest.
+const REOPEN_MIN: Duration = Duration::from_millis(100);
+const REOPEN_MAX: Duration = Duration::from_secs(5);
+/// The most messages that wait for their time in this process.
+const WAITING_MAX: u32 = 10_000;
+/// How long the client keeps leases; longer than anything waits.
+const LEASE_MAX: Duration = Duration::from_hours(48);
+
+/// A subscription at work.
+#[derive(Debug)]
+pub(super) struct Live {
+    number: u64,
+    topic: TopicName,
+    state: Mutex<State>,
+    /// Wakes `receive`.
+    pub(super) wake: Notify,
+    /// Wakes the streams' tasks when there is room again.
+    room: Notify,
+    prefetch: usize,
+    feeds: tokio::sync::Mutex<Vec<Feed>>,
+    /// The subscriptions to delete at the end: an ephemeral group's.
+    temporary: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// What can be received, in the order in which it came.
+    ready: BTreeMap<u64, Held>,
+    /// What waits for its time.
+    waiting: BTreeMap<(Instant, u64), Held>,
+    /// What was received and is not settled.
+    pub(super) in_hand: Receipts<InHand>,
+    came: u64,
+    last_came: Option<Instant>,
+    ended: Option<Ended>,
+}
+
+/// A message that was not received yet.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) message: Incoming,
+    pub(super) handler: Handler,
+    /// Whether Pub/Sub keeps the order of its key.
+    pub(super) ordered: bool,
+}
+
+/// A delivery that is not settled yet.
+#[derive(Debug)]
+pub(super) struct InHand {
+    pub(super) handler: Handler,
+    /// What is delivered again in its place in the order of its key.
+    pub(super) again: Option<(u64, Incoming)>,
+}
+
+/// Why nothing more comes.
+#[derive(Debug)]
+enum Ended {
+    /// It was closed.
+    Closed(fn() -> Error),
+    /// A stream failed for good.
+    Failed(ErrorKind, String),
+}
+
+#[derive(Debug)]
+struct Feed {
+    task: JoinHandle<()>,
+    /// The client's own tasks, which send acks; one more each time that the stream was opened again.
+    tokens: Arc<Mutex<Vec<ShutdownToken>>>,
+}
+
+/// A stream to open.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// The subscription's full name.
+    pub(super) path: String,
+    pub(super) kind: Kind,
+    /// Whether the subscription keeps the order of keys.
+    pub(super) ordered: bool,
+    pub(super) lease: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The topic's messages.
+    Messages,
+    /// What was sent to the group alone, perhaps for later.
+    Group,
+    /// Dead letters.
+    DeadLetters,
+}
+
+impl Live {
+    pub(super) fn new(topic: TopicName, prefetch: usize, temporary: Vec<String>) -> Arc<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            topic,
+            state: Mutex::default(),
+            wake: Notify::new(),
+            room: Notify::new(),
+            prefetch,
+            feeds: tokio::sync::Mutex::default(),
+            temporary,
+        })
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn made_room(&self) {
+        self.room.notify_waiters();
+    }
+
+    /// Begins to read.
+    pub(super) async fn read(self: &Arc<Self>, inner: &Arc<Inner>, sources: Vec<Source>) {
+        let mut feeds = self.feeds.lock().await;
+        for source in sources {
+            let tokens = Arc::default();
+            let feed = feed(Arc::clone(self), Arc::clone(inner), source, Arc::clone(&tokens));
+            let task = inner.runtime.spawn(feed);
+            feeds.push(Feed { task, tokens });
+        }
+    }
+
+    /// Waits while there is more than is asked for, on a server that does not keep to what it was told.
+    async fn wait_for_room(&self) {
+        loop {
+            let room = self.room.notified();
+            {
+                let state = self.lock();
+                if state.ready.len() + state.in_hand.len() < self.prefetch.saturating_mul(4).max(1_000) {
+                    return;
+                }
+            }
+            room.await;
+        }
+    }
+
+    fn take(&self, source: &Source, message: Message, handler: Handler) {
+        let due = wire::not_before(&message).filter(|_| source.kind != Kind::Messages);
+        let ordered = source.ordered && !message.ordering_key.is_empty();
+        let held = Held {
+            message: wire::incoming(message, &self.topic),
+            handler,
+            ordered,
+        };
+        {
+            let mut state = self.lock();
+            state.last_came = Some(clock::now());
+            let number = state.came;
+            state.came += 1;
+            match due.and_then(until) {
+                Some(due) => {
+                    state.waiting.insert((due, number), held);
+                }
+                None => {
+                    state.ready.insert(number, held);
+                }
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    fn fail(&self, error: &Error) {
+        let mut state = self.lock();
+        let failed = Ended::Failed(error.kind(), error.to_string());
+        state.ended.get_or_insert(failed);
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+/// The moment of a time that is still to come.
+fn until(time: SystemTime) -> Option<Instant> {
+    let left = time
+        .duration_since(clock::wall())
+        .ok()
+        .filter(|left| !left.is_zero())?;
+    clock::now().checked_add(left)
+}
+
+impl State {
+    /// Why nothing more comes.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.ended {
+            None => Ok(()),
+            Some(Ended::Closed(error)) => Err(error()),
+            Some(Ended::Failed(kind, text)) => Err(Error::new(*kind, text.clone()).with_temporary(false)),
+        }
+    }
+
+    /// Whether it was closed, so that nothing can be settled.
+    pub(super) fn check_open(&self) -> Result<()> {
+        match &self.ended {
+            Some(Ended::Closed(error)) => Err(error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next message, with its number.
+    pub(super) fn next(&mut self) -> Option<(u64, Held)> {
+        self.ready.pop_first()
+    }
+
+    /// Makes ready what is due by `now`, and answers when the next is.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(entry) = self.waiting.first_entry() {
+            let (due, number) = *entry.key();
+            if due > now {
+                return Some(due);
+            }
+            self.ready.insert(number, entry.remove());
+        }
+        None
+    }
+
+    /// Everything that is not settled.
+    fn drain(&mut self) -> Vec<Handler> {
+        let ready = std::mem::take(&mut self.ready).into_values();
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        let in_hand = self.in_hand.clear().into_iter().map(|held| held.handler);
+        ready
+            .chain(waiting)
+            .map(|held| held.handler)
+            .chain(in_hand)
+            .collect()
+    }
+
+    /// Puts a delivery back in its place.
+    pub(super) fn put_back(&mut self, number: u64, held: Held) {
+        self.ready.insert(number, held);
+    }
+}
+
+/// Whether a message is this consumer's: a server that knows no filters sends all.
+fn is_ours(inner: &Inner, source: &Source, topic: &TopicName, message: &Message) -> bool {
+    let other = |name: &str, wanted: &str| message.attributes.get(name).is_some_and(|there| there != wanted);
+    match source.kind {
+        Kind::Messages => inner.settings.topic_name.is_none() || !other(wire::TYPE, topic.event().as_str()),
+        Kind::Group => !other(wire::INSTANCE, &inner.instance),
+        Kind::DeadLetters => true,
+    }
+}
+
+fn open(inner: &Inner, source: &Source, prefetch: usize) -> MessageStream {
+    let outstanding = match source.kind {
+        Kind::Group => u32::try_from(prefetch).unwrap_or(u32::MAX).max(WAITING_MAX),
+        _ => u32::try_from(prefetch).unwrap_or(u32::MAX),
+    };
+    inner
+        .clients
+        .subscriber
+        .subscribe(&source.path)
+        .set_max_outstanding_messages(outstanding)
+        .set_max_lease_extension(source.lease)
+        .set_max_lease(LEASE_MAX)
+        .build()
+}
+
+async fn feed(live: Arc<Live>, inner: Arc<Inner>, source: Source, tokens: Arc<Mutex<Vec<ShutdownToken>>>) {
+    let mut wait = REOPEN_MIN;
+    loop {
+        let mut stream = open(&inner, &source, live.prefetch);
+        lock(&tokens).push(stream.shutdown_token());
+        let error = loop {
+            live.wait_for_room().await;
+            match stream.next().await {
+                Some(Ok((message, handler))) => {
+                    wait = REOPEN_MIN;
+                    if is_ours(&inner, &source, &live.topic, &message) {
+                        live.take(&source, message, handler);
+                    } else {
+                        handler.ack();
+                    }
+                }
+                Some(Err(error)) => break from_client(&error, "receive"),
+                None => return,
+            }
+        };
+        drop(stream);
+        if !error.is_temporary() {
+            let error = match error.kind() {
+                ErrorKind::TopicMissing => {
+                    let text = format!(
+                        "subscription `{}` is not there any more: {}",
+                        source.path,
+                        error.message()
+                    );
+                    Error::new(ErrorKind::GroupMissing, text).with("provider", "pubsub")
+                }
+                _ => error.with("subscription", &source.path),
+            };
+            live.fail(&error);
+            return;
+        }
+        tracing::warn!(subscription = source.path, %error, ?wait, "a stream of Pub/Sub ended; it is opened again");
+        sleep(wait).await;
+        wait = (wait * 2).min(REOPEN_MAX);
+    }
+}
+
+impl Inner {
+    /// Ends a subscription: stops its streams, sends what was acked, gives the rest back, and forgets it. Whoever comes
+    /// second waits for the first.
+    pub(super) async fn end(&self, live: &Arc<Live>, why: fn() -> Error) {
+        {
+            let mut state = live.lock();
+            if !matches!(state.ended, Some(Ended::Closed(_))) {
+                state.ended = Some(Ended::Closed(why));
+            }
+            state.last_came = Some(clock::now());
+        }
+        live.wake.notify_one();
+        let mut feeds = live.feeds.lock().await;
+        if feeds.is_empty() {
+            return;
+        }
+        arrived(live).await;
+        let mut tokens = Vec::new();
+        for feed in std::mem::take(&mut *feeds) {
+            feed.task.abort();
+            // That it was aborted is what is waited for.
+            let _ = feed.task.await;
+            tokens.append(&mut lock(&feed.tokens));
+        }
+        sleep(ENDED).await;
+        // Dropped, they are given back; the client keeps them no longer.
+        drop(live.lock().drain());
+        let flushed = timeout(FLUSH_MAX, async {
+            for token in tokens {
+                token.shutdown().await;
+            }
+        });
+        if flushed.await.is_err() {
+            tracing::warn!(topic = %live.topic, "acks could not be sent in time; their messages come again");
+        }
+        for id in &live.temporary {
+            let path = self.settings.subscription_path(id);
+            let delete = self.clients.subscriptions.delete_subscription();
+            if let Err(error) = delete.set_subscription(path).send().await {
+                tracing::debug!(subscription = id, %error, "an ephemeral subscription stays until it expires");
+            }
+        }
+        self.forget(live);
+    }
+}
+
+/// Waits until what the server had under way has come.
+async fn arrived(live: &Live) {
+    let quiet = async {
+        loop {
+            let last = live.lock().last_came.unwrap_or_else(clock::now);
+            let quiet_at = last + QUIET;
+            if clock::now() >= quiet_at {
+                return;
+            }
+            tokio::time::sleep_until(quiet_at).await;
+        }
+    };
+    let _ = timeout(QUIET_MAX, quiet).await;
+}

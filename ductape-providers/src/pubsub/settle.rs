@@ -1,0 +1,68 @@
+//! Settling: the client sends acks in batches, ten times a second and at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::{lease_lost, unsupported};
+use super::live::{Held, InHand, Live, State};
+use super::subscription::no_leases;
+use crate::error::Result;
+use crate::provider::{Receipt, SettleSlot, Settlement, Settler};
+
+/// Settles the deliveries of one subscription.
+///
+/// Pub/Sub confirms no ack of an ordinary subscription: `Ok` means that the client sends it. A process that ends before, up
+/// to 100 ms later, gets the message again.
+#[derive(Clone, Debug)]
+pub struct PubSubSettler {
+    live: Arc<Live>,
+}
+
+impl PubSubSettler {
+    pub(super) const fn new(live: Arc<Live>) -> Self {
+        Self { live }
+    }
+}
+
+fn settle(state: &mut State, receipt: &Receipt, how: Settlement) -> Result<()> {
+    state.check_open()?;
+    if matches!(how, Settlement::RequeueAfter(_)) {
+        return Err(unsupported(
+            "take a delivery back later",
+            "hold it in the process until then",
+        ));
+    }
+    let InHand { handler, again } = state.in_hand.take(receipt).ok_or_else(lease_lost)?;
+    match (how, again) {
+        // It would come back behind what this process has of its key.
+        (Settlement::Requeue, Some((number, message))) => {
+            let held = Held {
+                message,
+                handler,
+                ordered: true,
+            };
+            state.put_back(number, held);
+        }
+        (Settlement::Requeue, None) => handler.nack(),
+        _ => handler.ack(),
+    }
+    Ok(())
+}
+
+impl Settler for PubSubSettler {
+    async fn settle(&self, batch: &mut [SettleSlot]) {
+        {
+            let mut state = self.live.lock();
+            for slot in batch {
+                slot.outcome = Some(settle(&mut state, &slot.receipt, slot.how));
+            }
+        }
+        self.live.made_room();
+        self.live.wake.notify_one();
+    }
+
+    async fn extend(&self, _receipts: &[&Receipt], _by: Duration) -> Result<()> {
+        self.live.lock().check_open()?;
+        Err(no_leases())
+    }
+}
