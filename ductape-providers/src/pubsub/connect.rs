@@ -38,8 +38,8 @@ pub(super) struct Clients {
 /// Connects.
 pub(crate) async fn connect(config: &PubSubConfig) -> Result<AnyProvider> {
     let settings = Settings::new(config)?;
+    let credentials = credentials(&settings).await?;
     let connecting = async {
-        let credentials = credentials(&settings).await?;
         let clients = Clients::new(&settings, &credentials).await?;
         clients.look(&settings).await?;
         Ok(clients)
