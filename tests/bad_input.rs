@@ -13,6 +13,8 @@
 mod config;
 #[path = "bad_input/events.rs"]
 mod events;
+#[path = "bad_input/examined.rs"]
+mod examined;
 #[path = "bad_input/full_disk.rs"]
 mod full_disk;
 #[path = "bad_input/names.rs"]

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use ductape_events::providers::MessageId;
 use ductape_events::{ErrorCode, prelude::*};
 
+use futures_util::stream::{self, StreamExt as _};
+
 use crate::consumers::{Mailer, Stock};
 use crate::events::OrderCreated;
 use crate::report::Report;
@@ -23,6 +25,8 @@ use crate::report::Report;
 const ORDERS: &str = include_str!("orders.jsonl");
 /// Notes are short; what is larger than this is not an order.
 const ORDER_BYTES_MAX: usize = 4096;
+/// How many orders are on their way to the broker at one time.
+const AT_A_TIME: usize = 32;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,14 +53,19 @@ async fn run() -> Result<(), BrokerError> {
     let began = Instant::now();
     ductape.start().await?;
 
-    for (number, line) in ORDERS.lines().enumerate() {
-        match produce(line, &ductape).await {
+    // Several at a time, in the order of the file: the broker confirms them together.
+    let mut lines = stream::iter(ORDERS.lines().enumerate())
+        .map(async |(number, line)| (number, produce(line, &ductape).await))
+        .buffered(AT_A_TIME);
+    while let Some((number, produced)) = lines.next().await {
+        match produced {
             Ok(_) => report.produced(),
             Err(error) if error.code() == ErrorCode::PayloadTooLarge => report.refused(number + 1, &error),
             Err(error) => return Err(error),
         }
         report.show_progress(&ductape.stats());
     }
+    drop(lines);
     while !ductape.wait_idle(Duration::from_millis(100)).await? {
         report.show_progress(&ductape.stats());
     }

@@ -235,17 +235,6 @@ async fn a_broker_that_is_not_configured_is_answered_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn a_kind_of_broker_that_this_build_leaves_out_says_so() {
-    let text = "[brokers.bad.environments.dev]\ntype = 'NATS'\nservers = 'localhost'\n";
-    let result = program(text).build().await;
-    expect(
-        result,
-        ErrorCode::Unsupported,
-        &["can't connect to broker `bad`", "enable the feature `nats`"],
-    );
-}
-
-#[tokio::test]
 async fn everything_wrong_with_a_file_is_said_at_once() {
     let error = program("produkt = 1\n[brokers.bad.environments.dev]\ntype = 'REDIS'\nport = 0\n")
         .build()

@@ -9,7 +9,8 @@ use ductape_providers::{AnyProvider, EventName, GroupSpec, TopicSpec};
 use super::blueprint::{Blueprint, refuse};
 use super::brokers::{ConfigSource, Settings};
 use super::check::RunTimeConsumer;
-use super::ductape::{Ductape, Tasks};
+use super::ductape::{Ductape, Ending};
+use super::idle;
 use crate::consumer::{Consumer, ConsumerDescriptor, RegisteredConsumer, States};
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode};
@@ -254,7 +255,9 @@ impl DuctapeBuilder {
             providers: wired.connected.into_providers(),
             consumers: Mutex::new(wired.consumers),
             blueprint,
-            tasks: tokio::sync::Mutex::new(Tasks::new()),
+            tasks: tokio::sync::Mutex::default(),
+            ending: Ending::new(),
+            idle: idle::Seen::default(),
         })
     }
 

@@ -31,7 +31,7 @@ enum Plan {
 
 impl Session {
     /// Concludes an attempt.
-    pub(super) async fn conclude(self: &Arc<Self>, job: Job, verdict: Verdict, elapsed: Duration) {
+    pub(super) fn conclude(self: &Arc<Self>, job: Job, verdict: Verdict, elapsed: Duration) {
         match verdict {
             Verdict::Done => {
                 self.note_handled(&job, elapsed);
@@ -39,24 +39,24 @@ impl Session {
             }
             Verdict::Retry(after, failure) => {
                 if job.attempt >= self.consumer.policy.attempts {
-                    self.dead_letter(job, failure, elapsed).await;
+                    self.dead_letter(job, failure, elapsed);
                 } else {
-                    self.try_again(job, after, failure, elapsed).await;
+                    self.try_again(job, after, &failure, elapsed);
                 }
             }
-            Verdict::DeadLetter(failure) => self.dead_letter(job, failure, elapsed).await,
+            Verdict::DeadLetter(failure) => self.dead_letter(job, failure, elapsed),
         }
     }
 
     /// Concludes an attempt, and answers the next job if one is ready by then.
-    pub(super) async fn conclude_and_take(
+    pub(super) fn conclude_and_take(
         self: &Arc<Self>,
         job: Job,
         verdict: Verdict,
         elapsed: Duration,
     ) -> Option<Job> {
         let Verdict::Done = verdict else {
-            self.conclude(job, verdict, elapsed).await;
+            self.conclude(job, verdict, elapsed);
             return None;
         };
         self.note_handled(&job, elapsed);
@@ -102,18 +102,18 @@ impl Session {
         );
     }
 
-    async fn try_again(
+    fn try_again(
         self: &Arc<Self>,
         mut job: Job,
         after: Option<Duration>,
-        failure: Failure,
+        failure: &Failure,
         elapsed: Duration,
     ) {
         let consumer = &self.consumer;
         let wait = after.unwrap_or_else(|| consumer.policy.wait(job.attempt, chance()));
         self.note_failure(&mut job);
         Counters::add(&consumer.counters.retried, 1);
-        self.report(&job, AttemptResult::Retried(wait, &failure), elapsed);
+        self.report(&job, AttemptResult::Retried(wait, failure), elapsed);
         tracing::debug!(
             consumer = consumer.name, id = %job.message.id, attempt = job.attempt, ?wait, reason = ?failure.reason,
             "a handler failed; its message is tried again"
@@ -121,7 +121,7 @@ impl Session {
         match self.plan(&job, wait) {
             Plan::Broker => self.requeue(job, wait),
             Plan::Hold => self.hold(job, wait),
-            Plan::Copy => self.send_copy(job, wait).await,
+            Plan::Copy => self.send_copy(job, wait),
         }
     }
 
@@ -197,7 +197,7 @@ impl Session {
         tokio::time::timeout(wait, stopped).await.is_ok()
     }
 
-    async fn send_copy(self: &Arc<Self>, job: Job, wait: Duration) {
+    fn send_copy(self: &Arc<Self>, job: Job, wait: Duration) {
         let mut copy = job
             .message
             .to_outgoing(Route::Group(self.consumer.group.name.clone()));
@@ -207,14 +207,17 @@ impl Session {
         if let Some(millis) = job.first_failed_at {
             copy.headers.insert(header::FIRST_FAILED_AT, millis.to_string());
         }
-        if self.publish_surely(copy).await {
-            self.settle(job, Settlement::Ack);
-        } else {
-            self.hold(job, wait);
-        }
+        let session = Arc::clone(self);
+        tokio::spawn(async move {
+            if session.publish_surely(copy).await {
+                session.settle(job, Settlement::Ack);
+            } else {
+                session.hold(job, wait);
+            }
+        });
     }
 
-    async fn dead_letter(self: &Arc<Self>, mut job: Job, failure: Failure, elapsed: Duration) {
+    fn dead_letter(self: &Arc<Self>, mut job: Job, failure: Failure, elapsed: Duration) {
         self.note_failure(&mut job);
         let group = &self.consumer.group.name;
         let mut letter = job.message.to_outgoing(Route::DeadLetters(group.clone()));
@@ -227,23 +230,16 @@ impl Session {
             first_failed_at: job.first_failed_at,
         };
         letter.headers = dead_letter::headers(&letter.headers, &facts);
-        if self.publish_surely(letter.clone()).await {
-            self.buried(job, &failure, elapsed);
-            return;
-        }
-        // The message is still the broker's: it is tried again until its dead letter is taken, and is never dropped. The
-        // worker is not kept from others meanwhile.
         self.let_pass(&mut job);
         let session = Arc::clone(self);
+        // The message is still the broker's: it is tried again until its dead letter is taken, and is never dropped. The
+        // worker is not kept from others meanwhile; what is in hand is bounded by the prefetch.
         tokio::spawn(async move {
             let mut wait = Growing::new(Duration::from_millis(500), Duration::from_secs(30));
-            loop {
+            while !session.publish_surely(letter.clone()).await {
                 if session.stopped_within(wait.next()).await {
                     session.give_back(vec![job]);
                     return;
-                }
-                if session.publish_surely(letter.clone()).await {
-                    break;
                 }
             }
             session.buried(job, &failure, elapsed);

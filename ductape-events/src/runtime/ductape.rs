@@ -52,26 +52,28 @@ pub struct Ductape {
     pub(super) consumers: Mutex<Vec<Arc<ConsumerRun>>>,
     pub(super) blueprint: Arc<Blueprint>,
     pub(super) tasks: tokio::sync::Mutex<Tasks>,
+    pub(super) ending: Ending,
+    pub(super) idle: idle::Seen,
 }
 
-/// The consumers' tasks, and how they are told to end.
+/// The consumers' tasks.
+#[derive(Default)]
 pub(super) struct Tasks {
     running: JoinSet<usize>,
     started: bool,
+}
+
+/// How everything is told to end. Beside the tasks, so that what hangs while it starts is told too.
+pub(super) struct Ending {
     stop: watch::Sender<bool>,
     deadline: watch::Sender<Instant>,
 }
 
-impl Tasks {
+impl Ending {
     pub(super) fn new() -> Self {
         let (stop, _) = watch::channel(false);
         let (deadline, _) = watch::channel(clock::now());
-        Self {
-            running: JoinSet::new(),
-            started: false,
-            stop,
-            deadline,
-        }
+        Self { stop, deadline }
     }
 
     fn check_open(&self) -> Result<(), BrokerError> {
@@ -82,10 +84,25 @@ impl Tasks {
         Ok(())
     }
 
-    fn stop_signal(&self) -> Stop {
+    fn signal(&self) -> Stop {
         Stop {
             stopped: self.stop.subscribe(),
             deadline: self.deadline.subscribe(),
+        }
+    }
+
+    /// Does `step` unless the program ends first.
+    async fn unless_ended<T>(
+        &self,
+        step: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        let signal = self.signal();
+        tokio::select! {
+            done = step => done,
+            () = signal.told() => Err(BrokerError::new(
+                ErrorCode::ShuttingDown,
+                "the program was shut down before its consumers had joined their groups",
+            )),
         }
     }
 }
@@ -119,13 +136,13 @@ impl Ductape {
     /// [`shutdown`](Self::shutdown).
     pub async fn start(&self) -> Result<(), BrokerError> {
         let mut tasks = self.tasks.lock().await;
-        tasks.check_open()?;
+        self.ending.check_open()?;
         if std::mem::replace(&mut tasks.started, true) {
             return Ok(());
         }
         let consumers = self.consumers().clone();
         for consumer in consumers {
-            if let Err(error) = start_one(&mut tasks, consumer).await {
+            if let Err(error) = self.start_one(&mut tasks, consumer).await {
                 tasks.started = false;
                 tasks.running.shutdown().await;
                 return Err(error);
@@ -172,10 +189,27 @@ impl Ductape {
         Ok(())
     }
 
+    async fn start_one(&self, tasks: &mut Tasks, consumer: Arc<ConsumerRun>) -> Result<(), BrokerError> {
+        let joined = async {
+            let subscription = subscribe(&consumer).await;
+            subscription.map_err(|error| subscribe_failed(&consumer, error))
+        };
+        let subscription = self.ending.unless_ended(joined).await?;
+        let guarantee = Guarantee::of(&consumer);
+        tracing::info!(
+            consumer = consumer.name, topic = %consumer.topic, group = %consumer.group.name,
+            provider = guarantee.provider, delivery = guarantee.delivery, order = guarantee.order, kept = guarantee.kept,
+            "consuming"
+        );
+        let stop = self.ending.signal();
+        tasks.running.spawn(consume(consumer, subscription, stop));
+        Ok(())
+    }
+
     async fn stop_consumers(&self, deadline: Instant) -> usize {
+        self.ending.deadline.send_replace(deadline);
+        self.ending.stop.send_replace(true);
         let mut tasks = self.tasks.lock().await;
-        tasks.deadline.send_replace(deadline);
-        tasks.stop.send_replace(true);
         let mut unfinished = 0;
         while let Some(ended) = tasks.running.join_next().await {
             unfinished += ended.unwrap_or(0);
@@ -213,7 +247,7 @@ impl Ductape {
         let consumer = Arc::new(untyped_consumer(self, event, group, Call::Single(call))?);
         // Held to the end, so that two calls for one group don't both find it free.
         let mut tasks = self.tasks.lock().await;
-        tasks.check_open()?;
+        self.ending.check_open()?;
         let taken =
             |run: &Arc<ConsumerRun>| run.topic == consumer.topic && run.group.name == consumer.group.name;
         if self.consumers().iter().any(taken) {
@@ -221,13 +255,13 @@ impl Ductape {
                 format!("group `{group}` of `{event}` has a consumer in this program; name another group");
             return Err(BrokerError::new(ErrorCode::AlreadyExists, text));
         }
-        consumer
-            .provider
-            .declare_dyn(&consumer.topic_spec())
-            .await
-            .map_err(|error| subscribe_failed(&consumer, error))?;
+        let declare = async {
+            let declared = consumer.provider.declare_dyn(&consumer.topic_spec()).await;
+            declared.map_err(|error| subscribe_failed(&consumer, error))
+        };
+        self.ending.unless_ended(declare).await?;
         if tasks.started {
-            start_one(&mut tasks, Arc::clone(&consumer)).await?;
+            self.start_one(&mut tasks, Arc::clone(&consumer)).await?;
         }
         self.consumers().push(consumer);
         Ok(())
@@ -274,7 +308,7 @@ impl Ductape {
     /// `CONNECTION_FAILED` when the broker can't be asked.
     pub async fn wait_idle(&self, limit: Duration) -> Result<bool, BrokerError> {
         let consumers = self.consumers().clone();
-        idle::wait(&consumers, limit).await
+        idle::wait(&consumers, limit, &self.idle).await
     }
 
     /// Checks what the program asks against what the brokers of `environment` can do and how they are set up, and changes
@@ -304,21 +338,6 @@ impl Ductape {
     pub(super) fn consumers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<ConsumerRun>>> {
         self.consumers.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn start_one(tasks: &mut Tasks, consumer: Arc<ConsumerRun>) -> Result<(), BrokerError> {
-    let subscription = subscribe(&consumer)
-        .await
-        .map_err(|error| subscribe_failed(&consumer, error))?;
-    let guarantee = Guarantee::of(&consumer);
-    tracing::info!(
-        consumer = consumer.name, topic = %consumer.topic, group = %consumer.group.name,
-        provider = guarantee.provider, delivery = guarantee.delivery, order = guarantee.order, kept = guarantee.kept,
-        "consuming"
-    );
-    let stop = tasks.stop_signal();
-    tasks.running.spawn(consume(consumer, subscription, stop));
-    Ok(())
 }
 
 /// The message as JSON, if it fits its topic's schema.

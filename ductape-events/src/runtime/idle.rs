@@ -1,9 +1,10 @@
 //! Waiting until a program's consumers have nothing left to do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ductape_providers::ErrorKind;
+use tokio::time::Instant;
 
 use super::consumer_run::ConsumerRun;
 use crate::clock;
@@ -14,22 +15,44 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How often the brokers are asked.
 const EVERY: Duration = Duration::from_millis(5);
 
+/// When something last came or was done with, as far as anybody looked: kept from one wait to the next.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<Option<(u64, Instant)>>);
+
+impl Seen {
+    /// How long the activity has been `now`.
+    fn quiet_for(&self, now: u64) -> Duration {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *seen {
+            Some((activity, since)) if activity == now => since.elapsed(),
+            _ => {
+                *seen = Some((now, clock::now()));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
 /// Waits until nothing is left; `false` when that has not come within `limit`.
-pub(super) async fn wait(consumers: &[Arc<ConsumerRun>], limit: Duration) -> Result<bool, BrokerError> {
+pub(super) async fn wait(
+    consumers: &[Arc<ConsumerRun>],
+    limit: Duration,
+    seen: &Seen,
+) -> Result<bool, BrokerError> {
     let deadline = clock::after(limit);
-    let (mut seen, mut since) = (activity(consumers), clock::now());
     loop {
-        let began = clock::now();
+        let before = activity(consumers);
         let counted = nothing_before(consumers).await?;
         // What was concluded meanwhile may have produced something for a consumer that was looked at before.
         let now = activity(consumers);
-        if now != seen {
-            (seen, since) = (now, clock::now());
-        } else if counted != Counted::Some && since < began {
-            let quiet = since.elapsed() >= QUIET;
-            if counted == Counted::Nothing || quiet {
-                return Ok(true);
-            }
+        let quiet = seen.quiet_for(now) >= QUIET;
+        let idle = match counted {
+            Counted::Some => false,
+            Counted::Nothing => now == before,
+            Counted::Unknown => now == before && quiet,
+        };
+        if idle {
+            return Ok(true);
         }
         if clock::now() >= deadline {
             return Ok(false);

@@ -47,7 +47,7 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    async fn told(&self) {
+    pub(super) async fn told(&self) {
         // An error means that the program is gone, which is the same.
         let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
     }

@@ -49,7 +49,7 @@ async fn work_singly(
         }) else {
             return;
         };
-        let Some(job) = session.take_up(job).await else {
+        let Some(job) = session.take_up(job) else {
             continue;
         };
         let began = consumer.is_observed().then(clock::now);
@@ -57,13 +57,11 @@ async fn work_singly(
         let running = Running::new(&consumer.counters.running);
         let verdict = guarded(consumer.timeout, async { handler(&delivery).await }).await;
         drop(running);
-        next = session
-            .conclude_and_take(
-                rest.join(delivery),
-                verdict.unwrap_or_else(Verdict::from),
-                began.map_or(Duration::ZERO, |began| began.elapsed()),
-            )
-            .await;
+        next = session.conclude_and_take(
+            rest.join(delivery),
+            verdict.unwrap_or_else(Verdict::from),
+            began.map_or(Duration::ZERO, |began| began.elapsed()),
+        );
     }
 }
 
@@ -81,7 +79,7 @@ async fn work_in_batches(
         let mut deliveries = Vec::with_capacity(jobs.len());
         let mut rests = Vec::with_capacity(jobs.len());
         for job in mem::take(&mut jobs) {
-            if let Some(job) = session.take_up(job).await {
+            if let Some(job) = session.take_up(job) {
                 let (delivery, rest) = job.split(&consumer.scope);
                 deliveries.push(delivery);
                 rests.push(rest);
@@ -102,14 +100,14 @@ async fn work_in_batches(
         let verdicts = verdicts.into_iter().chain(std::iter::repeat_with(missing));
         let elapsed = began.elapsed();
         for ((delivery, rest), verdict) in batch.deliveries.into_iter().zip(rests).zip(verdicts) {
-            session.conclude(rest.join(delivery), verdict, elapsed).await;
+            session.conclude(rest.join(delivery), verdict, elapsed);
         }
     }
 }
 
 impl Session {
     /// Answers the job to be worked on; `None` when it was given up without another attempt.
-    async fn take_up(self: &Arc<Self>, job: Job) -> Option<Job> {
+    fn take_up(self: &Arc<Self>, job: Job) -> Option<Job> {
         let attempts = self.consumer.policy.attempts;
         if job.attempt <= attempts.saturating_add(ENDED_DELIVERIES_MAX) {
             return Some(job);
@@ -122,8 +120,7 @@ impl Session {
             reason,
             error_type: "attempts",
         };
-        self.conclude(job, Verdict::DeadLetter(failure), Duration::ZERO)
-            .await;
+        self.conclude(job, Verdict::DeadLetter(failure), Duration::ZERO);
         None
     }
 }

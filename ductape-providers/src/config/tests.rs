@@ -227,3 +227,20 @@ fn what_this_version_cannot_connect_to_says_so() {
          of type `EMBEDDED` (provider: kafka, address: a:1)"
     );
 }
+
+/// The features of a build decide: this runs where `nats` is left out.
+#[cfg(not(feature = "nats"))]
+#[tokio::test]
+async fn a_kind_of_broker_that_this_build_leaves_out_says_so() {
+    let config = good(&json!({"type": "NATS", "servers": "localhost"}));
+    for error in [
+        config.connect().await.unwrap_err(),
+        config.capability().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
+        let text = error.to_string();
+        assert!(text.contains("enable the feature `nats`"), "{text}");
+    }
+    let report = config.test_connection().await;
+    assert_eq!(report.failed_step(), Some("connect"), "{report}");
+}
