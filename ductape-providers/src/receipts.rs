@@ -82,6 +82,15 @@ impl<T> Receipts<T> {
         self.places.iter().filter_map(|place| place.held.as_ref())
     }
 
+    /// The same, with the receipts.
+    pub(crate) fn iter_with_receipts(&self) -> impl Iterator<Item = (Receipt, &T)> {
+        self.places.iter().enumerate().filter_map(|(at, place)| {
+            let at = u32::try_from(at).unwrap_or(u32::MAX);
+            let receipt = Receipt::new(u64::from(place.used) << 32 | u64::from(at));
+            Some((receipt, place.held.as_ref()?))
+        })
+    }
+
     /// How much is held.
     pub(crate) fn len(&self) -> usize {
         self.places.len() - self.free.len()

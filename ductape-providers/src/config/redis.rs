@@ -64,7 +64,7 @@ impl RedisConfig {
         })
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let host = self.host.clone();
         HostPort {
             host,

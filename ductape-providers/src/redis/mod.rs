@@ -1,24 +1,22 @@
-//! The provider of a Redis server.
+#![doc = include_str!("docs.md")]
 
-use crate::capability::Capability;
-use crate::config::RedisConfig;
-use crate::connection::ConnectionReport;
-use crate::error::{Error, ErrorKind, Result};
-use crate::provider_dyn::AnyProvider;
+mod backlog;
+mod config;
+mod connect;
+mod declare;
+mod error;
+mod examine;
+mod keeper;
+mod keys;
+mod link;
+mod member;
+mod provider;
+mod publish;
+mod reading;
+mod scripts;
+mod settle;
+mod subscription;
+mod wire;
 
-/// Connects.
-#[allow(clippy::unused_async)]
-pub(crate) async fn connect(_config: &RedisConfig) -> Result<AnyProvider> {
-    Err(Error::new(ErrorKind::Unsupported, "not built yet"))
-}
-
-/// What the broker will be able to do, as far as that is known without connecting.
-pub(crate) fn capability(_config: &RedisConfig) -> Capability {
-    Capability::least(0)
-}
-
-/// Tries a connection, step by step.
-#[allow(clippy::unused_async)]
-pub(crate) async fn test_connection(_config: &RedisConfig) -> ConnectionReport {
-    crate::connection::Probe::new("redis", String::new()).finish()
-}
+pub(crate) use config::capability;
+pub(crate) use connect::{connect, test_connection};
