@@ -10,7 +10,16 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 /// The brokers that are servers, as `DUCTAPE_TEST` names them.
-pub(crate) const NAMES: [&str; 6] = ["kafka", "rabbitmq", "redis", "sqs", "pubsub", "nats"];
+pub(crate) const NAMES: [&str; 8] = [
+    "kafka",
+    "rabbitmq",
+    "redis",
+    "sqs",
+    "sqs-moto",
+    "sqs-standard",
+    "pubsub",
+    "nats",
+];
 
 /// One of them.
 #[derive(Clone)]
@@ -24,6 +33,8 @@ pub(crate) struct Remote {
     quiet: Duration,
     patience: Duration,
     concurrency: usize,
+    /// Whether what the server has outlives it.
+    stoppable: bool,
 }
 
 /// The value of a variable that `dev/brokers env` prints.
@@ -49,6 +60,7 @@ impl Remote {
             quiet: Duration::from_millis(500),
             patience: Duration::from_secs(15),
             concurrency: 8,
+            stoppable: true,
         };
         match name {
             "kafka" => Self {
@@ -67,11 +79,26 @@ impl Remote {
                     ..common
                 }
             }
-            "sqs" => Self {
-                config: json!({"type": "AWS_SQS", "region": "us-east-1", "accessKeyId": "test", "secretAccessKey": "test",
-                    "endpoint": variable("DUCTAPE_TEST_SQS")}),
-                ..common
-            },
+            // SQS counts leases and delays in whole seconds. Both servers forget everything when they stop.
+            "sqs" | "sqs-moto" | "sqs-standard" => {
+                let moto = name == "sqs-moto";
+                let server = if moto {
+                    "DUCTAPE_TEST_SQS_MOTO"
+                } else {
+                    "DUCTAPE_TEST_SQS"
+                };
+                Self {
+                    config: json!({"type": "AWS_SQS", "region": "us-east-1", "accessKeyId": "test", "secretAccessKey": "test",
+                        "endpoint": variable(server), "fifo": name != "sqs-standard"}),
+                    lease: Duration::from_secs(2),
+                    delay: Duration::from_secs(1),
+                    // Moto takes a hundred messages a second, and gives thirty.
+                    patience: Duration::from_secs(if moto { 60 } else { 20 }),
+                    concurrency: if moto { 2 } else { 8 },
+                    stoppable: false,
+                    ..common
+                }
+            }
             "pubsub" => Self {
                 config: json!({"type": "GOOGLE_PUBSUB", "projectId": "conformance", "endpoint": variable("DUCTAPE_TEST_PUBSUB")}),
                 ..common
@@ -101,7 +128,9 @@ impl Harness for Remote {
     }
 
     fn server(&self) -> Option<Arc<dyn Server>> {
-        let command = std::env::var("DUCTAPE_TEST_BROKERS").ok()?;
+        let command = std::env::var("DUCTAPE_TEST_BROKERS")
+            .ok()
+            .filter(|_| self.stoppable)?;
         Some(Arc::new(DevServer {
             command,
             name: self.name,

@@ -24,6 +24,14 @@ pub struct SqsConfig {
     pub queue_urls: BTreeMap<String, BrokerUrl>,
     /// Where to ask instead of AWS: a local stand-in.
     pub endpoint: Option<BrokerUrl>,
+    /// Whether topics with keys, and their groups, are FIFO, so that the order of each key is kept; by default they are.
+    /// Without it everything is standard, and no order is kept.
+    pub fifo: bool,
+    /// The account that topics are looked for in, as 12 digits; when `None`, that of the keys where they say it, or of any
+    /// topic that may be listed.
+    pub account_id: Option<String>,
+    /// Whether requests may go unencrypted to another host; not by default.
+    pub allow_plaintext: bool,
     /// What is done about topics and groups that are missing; created by default.
     pub declare: Declare,
 }
@@ -76,6 +84,25 @@ impl SqsConfig {
                 .map_err(|message| fields.find("endpoint", message))
                 .ok()
         });
+        let fifo = fields.flag("fifo").unwrap_or(true);
+        let account_id = fields.text("accountId").filter(|account| {
+            let good = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+            if !good {
+                let account = shown(account);
+                fields.find(
+                    "accountId",
+                    format!("`{account}` is not an account; write its 12 digits"),
+                );
+            }
+            good
+        });
+        let allow_plaintext = fields.flag("allowPlaintext").unwrap_or_default();
+        if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| endpoint.scheme() == "http")
+            && !endpoint.is_loopback()
+            && !allow_plaintext
+        {
+            fields.plaintext("endpoint", endpoint.host(), "write `https://`");
+        }
         let keys = access_key_id
             .zip(secret_access_key)
             .map(|(access_key_id, secret_access_key)| AwsKeys {
@@ -88,11 +115,14 @@ impl SqsConfig {
             keys,
             queue_urls: queue_urls.unwrap_or_default(),
             endpoint,
+            fifo,
+            account_id,
+            allow_plaintext,
             declare,
         })
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match &self.endpoint {
             Some(endpoint) => endpoint.to_string(),
             None => format!("sqs.{}.amazonaws.com", self.region),

@@ -1,24 +1,19 @@
-//! The provider of AWS SQS.
+#![doc = include_str!("docs.md")]
 
-use crate::capability::Capability;
-use crate::config::SqsConfig;
-use crate::connection::ConnectionReport;
-use crate::error::{Error, ErrorKind, Result};
-use crate::provider_dyn::AnyProvider;
+mod config;
+mod connect;
+mod declare;
+mod error;
+mod examine;
+mod gather;
+mod member;
+mod names;
+mod poll;
+mod publish;
+mod settle;
+mod subscription;
+mod topology;
+mod uncounted;
+mod wire;
 
-/// Connects.
-#[allow(clippy::unused_async)]
-pub(crate) async fn connect(_config: &SqsConfig) -> Result<AnyProvider> {
-    Err(Error::new(ErrorKind::Unsupported, "not built yet"))
-}
-
-/// What the broker will be able to do, as far as that is known without connecting.
-pub(crate) fn capability(_config: &SqsConfig) -> Capability {
-    Capability::least(0)
-}
-
-/// Tries a connection, step by step.
-#[allow(clippy::unused_async)]
-pub(crate) async fn test_connection(_config: &SqsConfig) -> ConnectionReport {
-    crate::connection::Probe::new("sqs", String::new()).finish()
-}
+pub(crate) use connect::{capability, connect, test_connection};
