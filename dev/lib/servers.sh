@@ -10,7 +10,10 @@ redis_start() {
         --appendfsync everysec --save ""
 }
 redis_ready() { [ "$(redis-cli -p "$(redis_port)" ping)" = PONG ]; }
-redis_env() { echo "DUCTAPE_TEST_REDIS=127.0.0.1:$(redis_port)"; }
+redis_env() {
+    echo "DUCTAPE_TEST_REDIS=127.0.0.1:$(redis_port)"
+    echo "DUCTAPE_TEST_REDIS_PORT=$(redis_port)"
+}
 
 redis_secure_port() { echo $((base + 80)); }
 redis_secure_install() { need redis-server redis-server && certificates; }
