@@ -10,6 +10,8 @@ mod broken;
 mod harness;
 #[path = "conformance/remote.rs"]
 mod remote;
+#[path = "conformance/table.rs"]
+mod table;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -44,7 +46,7 @@ fn word(outcome: &Outcome) -> &'static str {
 }
 
 /// One row a case, one column a broker; then how each did.
-fn table(reports: &[Report]) -> String {
+fn lines(reports: &[Report]) -> String {
     let mut table = format!("\n{:<6} {:<56}", "id", "case");
     for report in reports {
         let _ = write!(table, " {:<10}", report.harness);
@@ -78,7 +80,8 @@ async fn the_same_answers_on_memory_on_durable_and_in_the_test_mode() {
         reports.push(run_cases(Arc::new(broker), &cases, &filter()).await);
     }
     // Past the harness that keeps what a test prints: the table is what this test is for.
-    std::io::stdout().write_all(table(&reports).as_bytes()).unwrap();
+    std::io::stdout().write_all(lines(&reports).as_bytes()).unwrap();
+    keep(&reports);
     assert_eq!(reports[2].harness, TEST_MODE);
     // The test mode is memory that emulates durable: whatever a program is told there, it is told by the store.
     let differing: Vec<String> = reports[1]
@@ -116,8 +119,23 @@ async fn the_same_promises_on_the_servers() {
     if reports.is_empty() {
         return;
     }
-    std::io::stdout().write_all(table(&reports).as_bytes()).unwrap();
+    std::io::stdout().write_all(lines(&reports).as_bytes()).unwrap();
+    keep(&reports);
     for report in &reports {
         report.assert_passed();
     }
+}
+
+/// Only whole runs make a table.
+fn keep(reports: &[Report]) {
+    if std::env::var_os("DUCTAPE_CASES").is_none() {
+        reports.iter().for_each(table::keep);
+    }
+}
+
+/// Not a test: `dev/feature-table` runs it, after the suite has run on every broker.
+#[test]
+#[ignore = "writes the pages"]
+fn the_table_is_written() {
+    table::write(&all_cases());
 }
