@@ -1,7 +1,18 @@
 // Serves fauxqs on loopback alone; its own command binds every address.
 //
-//   node server.mjs MODULE PORT
-const [module, port] = process.argv.slice(2);
-const { buildApp } = await import(module);
-const app = buildApp({ logger: false });
-await app.listen({ port: Number(port), host: "127.0.0.1" });
+//   node server.mjs MODULE PORT FOLDER
+import { Server } from "node:net";
+
+const [module, port, dataDir] = process.argv.slice(2);
+const listen = Server.prototype.listen;
+Server.prototype.listen = function (options, ...rest) {
+  return listen.call(this, { ...options, host: "127.0.0.1" }, ...rest);
+};
+const { startFauxqs } = await import(module);
+const server = await startFauxqs({ port: Number(port), dataDir, logger: false });
+for (const signal of ["SIGTERM", "SIGINT"]) {
+  process.once(signal, async () => {
+    await server.stop();
+    process.exit(0);
+  });
+}

@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Pub/Sub: Google's emulator, a Java program that comes with gcloud. It keeps everything in memory.
+names+=(pubsub)
+
+pubsub_install() {
+    need java openjdk-17-jre-headless
+    [ -n "$(pubsub_jar)" ] || fail "pubsub: Google's emulator is missing; install gcloud (https://cloud.google.com/sdk) and then: gcloud components install pubsub-emulator"
+}
+# Where gcloud has it, without asking gcloud, which takes seconds.
+pubsub_jar() {
+    local gcloud folder
+    gcloud=$(readlink -f "$(command -v gcloud || echo /usr/bin/gcloud)")
+    for folder in "${CLOUDSDK_ROOT_DIR:-}" "${gcloud%/bin/gcloud}" /usr/lib/google-cloud-sdk "$HOME/google-cloud-sdk"; do
+        compgen -G "$folder/platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar" && return
+    done
+    return 0
+}
+pubsub_ports() { echo $((base + 85)); }
+pubsub_prepare() { :; }
+pubsub_run() {
+    become java -Xmx512m -XX:+UseSerialGC -jar "$(pubsub_jar | head -n 1)" --host=127.0.0.1 --port=$((base + 85))
+}
+pubsub_answers() { [[ $(http $((base + 85)) /v1/projects/ductape/topics) == HTTP/1.1\ 200* ]]; }
+pubsub_env() { echo "DUCTAPE_TEST_PUBSUB=127.0.0.1:$((base + 85))"; }

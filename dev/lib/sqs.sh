@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# SQS and SNS, twice: `sqs` is fauxqs, which is quick and keeps its data over a restart; `moto` is moto, which is slow and
+# forgets, but nearer to AWS where queues are FIFO.
+names+=(sqs moto)
+fauxqs_version=2.4.1
+moto_version=5.2.5
+node_version=22.23.3
+
+sqs_install() {
+    need npm npm
+    cached "fauxqs-$fauxqs_version" sqs_get
+}
+# fauxqs asks for SQLite in Node itself. A Node that is older is left alone: the registry carries one beside it.
+sqs_get() {
+    local packages=("fauxqs@$fauxqs_version")
+    node -e 'require("node:sqlite")' 2>/dev/null || packages+=("node-$(node -p process.platform)-$(node -p process.arch)@$node_version")
+    npm install --no-audit --no-fund --engine-strict=false --prefix "$1" "${packages[@]}"
+}
+sqs_ports() { echo $((base + 66)); }
+sqs_prepare() { :; }
+sqs_run() {
+    local program folder=$cache/fauxqs-$fauxqs_version/node_modules
+    program=$(compgen -G "$folder/node-*/bin/node" || command -v node)
+    become "$program" --disable-warning=ExperimentalWarning "$root/dev/sqs/server.mjs" \
+        "$folder/fauxqs/dist/app.js" $((base + 66)) "$files/sqs/data"
+}
+sqs_answers() { lists_queues $((base + 66)); }
+sqs_env() { echo "DUCTAPE_TEST_SQS=http://127.0.0.1:$((base + 66))"; }
+
+moto_install() {
+    need python3 python3
+    python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
+    cached "moto-$moto_version" moto_get
+}
+moto_get() { pip_into "$1" "moto[server]==$moto_version"; }
+moto_ports() { echo $((base + 67)); }
+moto_prepare() { :; }
+moto_run() { PYTHONPATH=$cache/moto-$moto_version become python3 -m moto.server -H 127.0.0.1 -p $((base + 67)); }
+moto_answers() { lists_queues $((base + 67)); }
+moto_env() { echo "DUCTAPE_TEST_SQS_MOTO=http://127.0.0.1:$((base + 67))"; }
+
+lists_queues() { [[ $(http "$1" '/?Action=ListQueues&Version=2012-11-05') == HTTP/1.1\ 200* ]]; }
