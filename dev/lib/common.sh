@@ -245,11 +245,11 @@ speaks_tls() {
     timeout 5 openssl s_client -connect "127.0.0.1:$1" -servername localhost -CAfile "$tls/ca.pem" -verify_return_error </dev/null
 }
 
-# Prints the status line and the headers of the answer to GET $2 on port $1.
+# Prints the whole answer to GET $2 on port $1, with the header $3.
 http() {
     (
         exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
-        printf 'GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n' "$2" "$1" >&3
+        printf 'GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%sConnection: close\r\n\r\n' "$2" "$1" "${3:+$3$'\r\n'}" >&3
         timeout 5 cat <&3
     ) 2>/dev/null
 }

@@ -32,11 +32,15 @@ moto_install() {
     python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
     cached "moto-$moto_version" moto_get
 }
-moto_get() { pip_into "$1" "moto[server]==$moto_version"; }
+# What `moto[server]` adds to these is for other services than SQS and SNS, and large.
+moto_get() { pip_into "$1" "moto==$moto_version" flask flask-cors; }
 moto_ports() { echo $((base + 67)); }
 moto_prepare() { :; }
 moto_run() { PYTHONPATH=$cache/moto-$moto_version become python3 -m moto.server -H 127.0.0.1 -p $((base + 67)); }
 moto_answers() { lists_queues $((base + 67)); }
 moto_env() { echo "DUCTAPE_TEST_SQS_MOTO=http://127.0.0.1:$((base + 67))"; }
 
-lists_queues() { [[ $(http "$1" '/?Action=ListQueues&Version=2012-11-05') == HTTP/1.1\ 200* ]]; }
+lists_queues() {
+    local sign='Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0'
+    [[ $(http "$1" '/?Action=ListQueues&Version=2012-11-05' "$sign") == HTTP/1.1\ 200*ListQueuesR* ]]
+}
