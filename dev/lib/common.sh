@@ -245,11 +245,17 @@ speaks_tls() {
     timeout 5 openssl s_client -connect "127.0.0.1:$1" -servername localhost -CAfile "$tls/ca.pem" -verify_return_error </dev/null
 }
 
-# Prints the whole answer to GET $2 on port $1, with the header $3.
+# http PORT REQUEST [HEADER…]: prints the whole answer. A POST sends an empty object.
 http() {
+    local port=$1 request=$2 body=
+    shift 2
+    [[ $request != POST* ]] || body='{}'
     (
-        exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
-        printf 'GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%sConnection: close\r\n\r\n' "$2" "$1" "${3:+$3$'\r\n'}" >&3
+        exec 3<>"/dev/tcp/127.0.0.1/$port" || exit 1
+        {
+            printf '%s\r\n' "$request HTTP/1.1" "Host: 127.0.0.1:$port" 'Connection: close' "Content-Length: ${#body}" "$@"
+            printf '\r\n%s' "$body"
+        } >&3
         timeout 5 cat <&3
     ) 2>/dev/null
 }

@@ -7,7 +7,10 @@ redis_ports() { echo $((base + 79)); }
 redis_prepare() { redis_conf redis "port $((base + 79))"; }
 redis_run() { become redis-server "$files/redis/conf"; }
 redis_answers() { [ "$(redis_says $((base + 79)) PING)" = +PONG ]; }
-redis_env() { echo "DUCTAPE_TEST_REDIS=127.0.0.1:$((base + 79))"; }
+redis_env() {
+    echo "DUCTAPE_TEST_REDIS=127.0.0.1:$((base + 79))"
+    echo "DUCTAPE_TEST_REDIS_PORT=$((base + 79))"
+}
 
 redis_secure_install() { redis_install; }
 redis_secure_ports() { printf '%s\n' $((base + 80)) $((base + 81)); }

@@ -41,6 +41,8 @@ moto_answers() { lists_queues $((base + 67)); }
 moto_env() { echo "DUCTAPE_TEST_SQS_MOTO=http://127.0.0.1:$((base + 67))"; }
 
 lists_queues() {
-    local sign='Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0'
-    [[ $(http "$1" '/?Action=ListQueues&Version=2012-11-05' "$sign") == HTTP/1.1\ 200*ListQueuesR* ]]
+    local signed='Credential=test/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0' answer
+    answer=$(http "$1" 'POST /' 'Content-Type: application/x-amz-json-1.0' 'X-Amz-Target: AmazonSQS.ListQueues' \
+        "Authorization: AWS4-HMAC-SHA256 $signed")
+    [[ $answer == HTTP/1.1\ 200*{*} ]]
 }
