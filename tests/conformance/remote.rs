@@ -76,6 +76,10 @@ impl Remote {
                 let (host, port) = server.split_once(':').unwrap();
                 Self {
                     config: json!({"type": "REDIS", "host": host, "port": port}),
+                    wrong: std::env::var("DUCTAPE_TEST_REDIS_SECURE").ok().map(|secure| {
+                        let (host, port) = secure.split_once(':').unwrap();
+                        json!({"type": "REDIS", "host": host, "port": port, "password": "not-it"})
+                    }),
                     ..common
                 }
             }

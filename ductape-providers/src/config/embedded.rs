@@ -105,19 +105,7 @@ impl EmbeddedConfig {
             .number("capacity", "a number of messages", &(1..=Self::CAPACITY_MAX))
             .and_then(|number| u64::try_from(number).ok())
             .and_then(NonZeroU64::new);
-        let retention = fields.text("retention").and_then(|text| {
-            let read = parse_duration(&text);
-            if read.is_none() {
-                fields.find(
-                    "retention",
-                    format!(
-                        "`{}` is not a time; write a number with s, m, h or d, for example `24h`",
-                        shown(&text)
-                    ),
-                );
-            }
-            read
-        });
+        let retention = read_retention(fields);
         if mode == EmbeddedMode::Memory {
             for name in ["path", "synchronous", "retention"]
                 .into_iter()
@@ -146,6 +134,22 @@ impl EmbeddedConfig {
     }
 }
 
+/// Reads the field `retention`.
+pub(super) fn read_retention(fields: &Fields<'_>) -> Option<Duration> {
+    let text = fields.text("retention")?;
+    let read = parse_duration(&text);
+    if read.is_none() {
+        fields.find(
+            "retention",
+            format!(
+                "`{}` is not a time; write a number with s, m, h or d, for example `24h`",
+                shown(&text)
+            ),
+        );
+    }
+    read
+}
+
 /// Reads `90s`, `30m`, `24h` or `7d`; at most a hundred years.
 fn parse_duration(text: &str) -> Option<Duration> {
     const SECONDS_MAX: u64 = 100 * 366 * 24 * 60 * 60;
@@ -163,7 +167,10 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 #[allow(clippy::ref_option)] // serde hands the field over like this
-fn as_seconds<S: serde::Serializer>(retention: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_seconds<S: serde::Serializer>(
+    retention: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match retention {
         Some(retention) => serializer.collect_str(&format_args!("{}s", retention.as_secs())),
         None => serializer.serialize_none(),

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `KAFKA` | `brokers`, `clientId`, `groupId?`, `topic?`, `ssl?`, `sasl?` {`mechanism`, `username`, `password`} |
 //! | `RABBITMQ` | `url`, or `host`, `port?`, `username?`, `password?`, `vhost?`, `tls?`; with both `queue?`, `routingKey?` |
-//! | `REDIS` | `host`, `port?`, `username?`, `password?`, `tls?` |
+//! | `REDIS` | `host`, `port?`, `username?`, `password?`, `tls?`, `retention?` |
 //! | `AWS_SQS` | `region`, `accessKeyId?`, `secretAccessKey?`, `sessionToken?`, `queueUrls?`, `endpoint?`, `fifo?`, `accountId?` |
 //! | `GOOGLE_PUBSUB` | `projectId`, `topicName?`, `subscriptionName?`, `keyFilename?` or `credentials?`, `endpoint?` |
 //! | `NATS` | `servers`, `user?` and `pass?` or `token?`, `name?`, `maxReconnectAttempts?`, `reconnectTimeWait?`, `tls?` |

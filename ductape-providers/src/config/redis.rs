@@ -1,11 +1,13 @@
 //! The configuration of a Redis server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::address::{HostPort, is_loopback};
 use super::declare::Declare;
+use super::embedded::{as_seconds, read_retention};
 use super::fields::Fields;
 use super::rabbitmq::checked_host;
 use super::secret::Secret;
@@ -31,9 +33,16 @@ pub struct RedisConfig {
     pub declare: Declare,
     /// A file with the certificate authorities to trust, as PEM; those of the machine when `None`.
     pub ca_file: Option<PathBuf>,
+    /// How long messages are kept once all groups have settled them: `"90s"`, `"30m"`, `"24h"`, `"7d"`;
+    /// [`RETENTION_DEFAULT`](Self::RETENTION_DEFAULT) when `None`. What a group has not settled is kept as long as that takes.
+    #[serde(serialize_with = "as_seconds")]
+    pub retention: Option<Duration>,
 }
 
 impl RedisConfig {
+    /// How long settled messages are kept unless the configuration says another time: a week.
+    pub const RETENTION_DEFAULT: Duration = Duration::from_hours(7 * 24);
+
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
         let declare = Declare::read(fields);
         let ca_file = fields.text("caFile").map(PathBuf::from);
@@ -48,6 +57,7 @@ impl RedisConfig {
         if fields.has("username") && !fields.has("password") {
             fields.pair("username", "password");
         }
+        let retention = read_retention(fields);
         let host = host?;
         if password.is_some() && !tls && !allow_plaintext && !is_loopback(&host) {
             fields.plaintext("password", &host, "set `tls` to true");
@@ -61,6 +71,7 @@ impl RedisConfig {
             allow_plaintext,
             declare,
             ca_file,
+            retention,
         })
     }
 

@@ -28,6 +28,7 @@ pub(crate) async fn connect(config: &RedisConfig) -> Result<AnyProvider> {
         config.address(),
         declare,
         durability,
+        config.retention.unwrap_or(RedisConfig::RETENTION_DEFAULT),
     )))
 }
 

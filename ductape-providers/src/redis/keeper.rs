@@ -11,7 +11,7 @@ use super::declare::EPHEMERAL_KEPT;
 use super::member::{Member, Recover};
 use super::provider::Busy;
 use super::reading::{claim, take_in_claimed};
-use super::scripts::{LEAVE, MOVE, RETURN, SWEEP, TURN};
+use super::scripts::{LEAVE, MOVE, RETURN, SWEEP, TRIM, TURN};
 use super::settle::keep_leases;
 use crate::clock;
 use crate::error::{ErrorKind, Result};
@@ -25,6 +25,12 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_millis(600);
 /// After which time without a receive and without a delivery in hand a member leaves its turn to others.
 const UNPOLLED_MAX: Duration = Duration::from_secs(1);
+
+/// How often what is settled and old is deleted.
+fn trim_every(member: &Member) -> Duration {
+    const MOST: Duration = Duration::from_mins(1);
+    (member.server.retention / 2).clamp(Duration::from_millis(200), MOST)
+}
 
 /// Tries to be the first in turn.
 pub(super) async fn begin(member: &Member) -> Result<()> {
@@ -67,6 +73,7 @@ struct Keeper<'a> {
     look_at: Instant,
     claim_at: Instant,
     alive_at: Instant,
+    trim_at: Instant,
     rest_until: Instant,
     told: bool,
 }
@@ -79,6 +86,7 @@ impl<'a> Keeper<'a> {
             look_at: now,
             claim_at: now + jitter(member.lease / 2),
             alive_at: now,
+            trim_at: now + jitter(trim_every(member)),
             rest_until: now,
             told: false,
         }
@@ -122,6 +130,17 @@ impl<'a> Keeper<'a> {
                 .arg(EPHEMERAL_KEPT.as_millis().to_string());
             member.server.link.command(&command).await?;
             self.alive_at = now + EPHEMERAL_KEPT / 4;
+        }
+        if now >= self.trim_at && member.lock().has_turn(now) {
+            self.trim_at = now + trim_every(member);
+            if let [.., stream] = &member.moves[..]
+                && member.streams.first() == Some(stream)
+                && member.own_from > 0
+            {
+                let mut call = TRIM.call(&[stream]);
+                call.arg(member.server.retention.as_millis().to_string());
+                member.run(&call).await?;
+            }
         }
         if now >= self.look_at && member.lock().has_turn(now) {
             self.look_at = now + LOOK_EVERY;

@@ -26,6 +26,8 @@ pub(super) struct GroupKeys {
     pub(super) dead_delayed: String,
     /// The member whose turn it is, where one reads at a time; it expires.
     pub(super) owner: String,
+    /// The reader of the dead letters whose turn it is; it expires.
+    pub(super) dead_owner: String,
     /// A hash: how the group was declared.
     pub(super) about: String,
     /// Exists while a group that lives as long as its subscription is in use; it expires.
@@ -50,6 +52,7 @@ impl TopicKeys {
             dead: format!("{base}:dlq"),
             dead_delayed: format!("{base}:dlq-delayed"),
             owner: format!("{base}:owner"),
+            dead_owner: format!("{base}:dlq-owner"),
             alive: format!("{base}:alive"),
             about: format!("{base}:about"),
         }
@@ -70,6 +73,7 @@ mod tests {
         let all = [
             group.delayed,
             group.dead_delayed,
+            group.dead_owner,
             group.owner,
             group.about,
             group.alive,

@@ -123,11 +123,6 @@ impl Link {
             .map_err(|error| error.with("address", &self.address))
     }
 
-    /// How often the shared connection was opened: scripts and names must be told a server that restarted.
-    pub(super) async fn ready(&self) -> Result<()> {
-        self.connection().await.map(drop)
-    }
-
     fn at_hand(&self) -> Result<Option<(u64, MultiplexedConnection)>> {
         let state = self.lock();
         if state.closed {

@@ -37,6 +37,8 @@ pub(super) struct Server {
     pub(super) link: Link,
     pub(super) declare: Mode,
     pub(super) durability: Durability,
+    /// How long what all groups have settled is kept.
+    pub(super) retention: Duration,
     topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
     members: Mutex<Vec<Weak<Member>>>,
     closed: watch::Sender<bool>,
@@ -72,6 +74,7 @@ impl Redis {
         address: String,
         declare: Mode,
         durability: Durability,
+        retention: Duration,
     ) -> Self {
         Self(Arc::new(Server {
             info: ProviderInfo {
@@ -82,6 +85,7 @@ impl Redis {
             link,
             declare,
             durability,
+            retention,
             topics: RwLock::default(),
             members: Mutex::default(),
             closed: watch::Sender::new(false),

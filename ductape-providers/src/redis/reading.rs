@@ -144,8 +144,8 @@ impl Asked {
 pub(super) fn take_in(member: &Member, answer: Answer) -> Result<()> {
     let mut state = member.lock();
     if state.epoch != answer.epoch {
-        // What it is about was lost meanwhile: another member has it, or will.
-        return answer.entries.map(drop);
+        // What it is about was lost meanwhile, and the read ended for it: another member has it, or will.
+        return Ok(());
     }
     match answer.entries {
         Ok(entries) => {
@@ -244,12 +244,7 @@ fn new_entries(member: &Member, answer: Value) -> Result<Vec<Assigned>> {
             all.push(Assigned {
                 entry: Entry { stream: at, id },
                 count: 1,
-                read: read(
-                    &member.topic,
-                    &member.streams[at],
-                    id,
-                    list(fields.unwrap_or_default()),
-                ),
+                read: read(&member.topic, id, list(fields.unwrap_or_default())),
             });
         }
     }
@@ -343,12 +338,7 @@ fn taken(member: &Member, answer: Value) -> Result<Vec<Assigned>> {
         all.push(Assigned {
             entry,
             count,
-            read: read(
-                &member.topic,
-                &member.streams[entry.stream],
-                entry.id,
-                list(fields.unwrap_or_default()),
-            ),
+            read: read(&member.topic, entry.id, list(fields.unwrap_or_default())),
         });
     }
     Ok(all)

@@ -78,6 +78,8 @@ impl RedisSubscription {
                 _ = closing.wait_for(|closed| *closed) => continue,
             };
             if let Err(error) = take_in(&self.member, answer) {
+                // Closing ends what reads.
+                self.member.server.check()?;
                 return Err(lost(&member, error).await);
             }
         }
@@ -195,6 +197,8 @@ fn joining(server: &Arc<Server>, topic: &Topic, spec: &SubscriptionSpec, reads: 
         },
         Source::DeadLetters => Joining {
             streams: vec![keys.dead],
+            // In turn, so that those that are given back keep their place.
+            owner: Some(keys.dead_owner),
             ephemeral: false,
             ..common
         },

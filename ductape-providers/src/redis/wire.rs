@@ -160,9 +160,9 @@ pub(super) struct Read {
     pub(super) earlier: u32,
 }
 
-/// Reads the entry at `id` of the stream `stream`. Whatever is in it, a message comes of it: of another producer's entry
+/// Reads the entry at `id`. Whatever is in it, a message comes of it: of another producer's entry
 /// without `data`, its only field, or all of them as a JSON object.
-pub(super) fn read(topic: &TopicName, stream: &str, id: EntryId, fields: Vec<Value>) -> Read {
+pub(super) fn read(topic: &TopicName, id: EntryId, fields: Vec<Value>) -> Read {
     let mut payload: Option<Bytes> = None;
     let mut message_id = None;
     let mut key = None;
@@ -200,7 +200,8 @@ pub(super) fn read(topic: &TopicName, stream: &str, id: EntryId, fields: Vec<Val
     if is_ours && !foreign.is_empty() {
         tracing::debug!(%topic, entry = %id, "an entry has fields whose names no header can have");
     }
-    let message_id = message_id.unwrap_or_else(|| MessageId::derived(stream, &stands.to_string()));
+    let message_id =
+        message_id.unwrap_or_else(|| MessageId::derived(&topic.to_string(), &stands.to_string()));
     Read {
         message: Incoming {
             topic: topic.clone(),
@@ -352,7 +353,7 @@ mod tests {
             Arg::Simple(bytes) => Some(Value::BulkString(bytes.to_vec())),
             _ => None,
         });
-        read(&topic(), "{a.b}", ID, written.collect())
+        read(&topic(), ID, written.collect())
     }
 
     #[test]
@@ -386,11 +387,11 @@ mod tests {
     #[test]
     fn anothers_entry_becomes_a_message_with_an_id_that_stays() {
         let one = fields(&[("order", br#"{"id":1}"#)]);
-        let came = read(&topic(), "{a.b}", ID, one.clone()).message;
+        let came = read(&topic(), ID, one.clone()).message;
         assert_eq!(came.payload, br#"{"id":1}"#.as_slice());
-        assert_eq!(came.id, read(&topic(), "{a.b}", ID, one).message.id);
+        assert_eq!(came.id, read(&topic(), ID, one).message.id);
         let several = fields(&[("order", b"1"), ("TOTAL!", b"9.5")]);
-        let came = read(&topic(), "{a.b}", ID, several).message;
+        let came = read(&topic(), ID, several).message;
         assert_eq!(came.payload, br#"{"TOTAL!":"9.5","order":"1"}"#.as_slice());
         assert_eq!(crate::clock::to_millis(came.published_at.unwrap()), ID.ms);
         for odd in [
@@ -399,7 +400,7 @@ mod tests {
             vec![Value::Nil, Value::Int(3)],
             fields(&[("data", b"")]),
         ] {
-            let _ = read(&topic(), "{a.b}", ID, odd);
+            let _ = read(&topic(), ID, odd);
         }
     }
 

@@ -26,7 +26,11 @@ pub(super) static CASES: &[ductape_providers::conformance::Case] = &[
     case!("R-221", a_dead_letter_that_fails_again_comes_back),
     case!("R-222", looking_at_dead_letters_leaves_them),
     case!("R-223", dead_letters_of_no_group_are_an_error),
-    case!("R-224", once_does_not_swallow_a_reprocessed_dead_letter),
+    case!(
+        "R-224",
+        once_does_not_swallow_a_reprocessed_dead_letter,
+        super::groups::once
+    ),
 ];
 
 async fn dead_letter_comes_once_and_whole(context: Context) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ else
 end
 for _, group in ipairs(ended) do
   redis.pcall('XGROUP', 'DESTROY', stream, group)
-  for _, key in ipairs({'retry', 'delayed', 'dlq', 'dlq-delayed', 'owner', 'about', 'alive'}) do
+  for _, key in ipairs({'retry', 'delayed', 'dlq', 'dlq-delayed', 'owner', 'dlq-owner', 'about', 'alive'}) do
     redis.call('DEL', stream .. ':' .. group .. ':' .. key)
   end
   redis.call('SREM', ephemeral, group)
