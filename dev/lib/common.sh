@@ -198,7 +198,7 @@ bring_down() {
     local name=$1 pid
     if pid=$(process "$name"); then
         if has "$name" end; then call "$name" end "$pid"; else kill "$pid"; fi
-        gone "$pid" 15 || { kill -9 "$pid" 2>/dev/null || true; gone "$pid" 5; } || fail "$name: process $pid does not end"
+        gone "$pid" 30 || { kill -9 "$pid" 2>/dev/null || true; gone "$pid" 5; } || fail "$name: process $pid does not end"
         say "$name is down"
     fi
     ! has "$name" after_end || call "$name" after_end

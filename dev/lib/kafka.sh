@@ -38,7 +38,7 @@ kafka_format() {
 }
 
 kafka_java() {
-    java -Xmx512m -XX:TieredStopAtLevel=4 -Dlog4j2.configurationFile="$files/kafka/log4j2.properties" \
+    java -Xmx512m -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="$files/kafka/log4j2.properties" \
         -cp "$cache/kafka-$kafka_version/*" "$@"
 }
 
@@ -83,9 +83,15 @@ END
     done
 }
 
+# Loading its classes is most of a start: the first server that is ended leaves an archive of them for those after it.
 kafka_run() {
-    become java -Xms256m -Xmx512m -XX:+UseSerialGC -Dlog4j2.configurationFile="$files/kafka/log4j2.properties" \
+    local archive=$cache/kafka-$kafka_version/server.jsa classes=-XX:ArchiveClassesAtExit=$files/kafka/server.jsa
+    [ ! -f "$archive" ] || classes=-XX:SharedArchiveFile=$archive
+    become java -Xms256m -Xmx512m -XX:+UseSerialGC "$classes" -Dlog4j2.configurationFile="$files/kafka/log4j2.properties" \
         -cp "$cache/kafka-$kafka_version/*" kafka.Kafka "$files/kafka/server.properties"
+}
+kafka_after_end() {
+    [ ! -f "$files/kafka/server.jsa" ] || mv "$files/kafka/server.jsa" "$cache/kafka-$kafka_version/server.jsa"
 }
 
 # Asks for the cluster's brokers, without topics: ours is listed once the controller lets it serve.

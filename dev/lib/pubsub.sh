@@ -18,7 +18,7 @@ pubsub_jar() {
 pubsub_ports() { echo $((base + 85)); }
 pubsub_prepare() { :; }
 pubsub_run() {
-    become java -Xmx512m -XX:+UseSerialGC -jar "$(pubsub_jar | head -n 1)" --host=127.0.0.1 --port=$((base + 85))
+    become java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -jar "$(pubsub_jar | head -n 1)" --host=127.0.0.1 --port=$((base + 85))
 }
 pubsub_answers() { [[ $(http $((base + 85)) 'GET /v1/projects/ductape/topics') == HTTP/1.1\ 200* ]]; }
 pubsub_env() { echo "DUCTAPE_TEST_PUBSUB=127.0.0.1:$((base + 85))"; }

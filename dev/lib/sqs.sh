@@ -44,5 +44,5 @@ lists_queues() {
     local signed='Credential=test/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0' answer
     answer=$(http "$1" 'POST /' 'Content-Type: application/x-amz-json-1.0' 'X-Amz-Target: AmazonSQS.ListQueues' \
         "Authorization: AWS4-HMAC-SHA256 $signed")
-    [[ $answer == HTTP/1.1\ 200*{*} ]]
+    [[ $answer == HTTP/1.1\ 200*'{'* ]]
 }
