@@ -77,6 +77,16 @@ impl<T> Receipts<T> {
         all
     }
 
+    /// Keeps what `keep` says; the receipts of the rest stand for nothing from then on.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&mut T) -> bool) {
+        for (at, place) in self.places.iter_mut().enumerate() {
+            if place.held.as_mut().is_some_and(|held| !keep(held)) {
+                place.held = None;
+                self.free.push(u32::try_from(at).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
     /// Everything that is held, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.places.iter().filter_map(|place| place.held.as_ref())
@@ -117,6 +127,9 @@ mod tests {
         let c = receipts.insert("c");
         assert_eq!((receipts.get(&a), receipts.get(&c)), (None, Some(&"c")));
         assert_eq!(receipts.places.len(), 2, "a place is used again");
+        receipts.retain(|held| *held != "b");
+        assert_eq!((receipts.get(&b), receipts.len()), (None, 1));
+        let b = receipts.insert("b");
         let mut rest = receipts.clear();
         rest.sort_unstable();
         assert_eq!(rest, ["b", "c"]);

@@ -109,6 +109,9 @@ impl Remote {
             },
             _ => Self {
                 config: json!({"type": "NATS", "servers": [variable("DUCTAPE_TEST_NATS")]}),
+                wrong: Some(
+                    json!({"type": "NATS", "servers": variable("DUCTAPE_TEST_NATS_USER"), "user": "ductape", "pass": "wrong"}),
+                ),
                 ..common
             },
         }

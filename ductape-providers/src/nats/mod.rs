@@ -1,24 +1,20 @@
-//! The provider of a NATS cluster.
+#![doc = include_str!("docs.md")]
 
-use crate::capability::Capability;
-use crate::config::NatsConfig;
-use crate::connection::ConnectionReport;
-use crate::error::{Error, ErrorKind, Result};
-use crate::provider_dyn::AnyProvider;
+mod acks;
+mod config;
+mod connect;
+mod declare;
+mod error;
+mod examine;
+mod link;
+mod names;
+mod provider;
+mod publish;
+mod pump;
+mod seek;
+mod settle;
+mod subscription;
+mod topic;
+mod wire;
 
-/// Connects.
-#[allow(clippy::unused_async)]
-pub(crate) async fn connect(_config: &NatsConfig) -> Result<AnyProvider> {
-    Err(Error::new(ErrorKind::Unsupported, "not built yet"))
-}
-
-/// What the broker will be able to do, as far as that is known without connecting.
-pub(crate) fn capability(_config: &NatsConfig) -> Capability {
-    Capability::least(0)
-}
-
-/// Tries a connection, step by step.
-#[allow(clippy::unused_async)]
-pub(crate) async fn test_connection(_config: &NatsConfig) -> ConnectionReport {
-    crate::connection::Probe::new("nats", String::new()).finish()
-}
+pub(crate) use connect::{capability, connect, test_connection};
