@@ -231,12 +231,18 @@ status() {
 
 print_env() {
     local name line
+    for name in "$@"; do known "$name" || fail "\`$name\` is no broker; there are: ${names[*]}"; done
     {
-        for name in "${names[@]}"; do
-            if process "$name" >/dev/null && call "$name" answers >/dev/null 2>&1; then call "$name" env; fi
-        done
+        if [ $# -gt 0 ]; then
+            for name in "$@"; do call "$name" env; done
+        else
+            for name in "${names[@]}"; do
+                if process "$name" >/dev/null && call "$name" answers >/dev/null 2>&1; then call "$name" env; fi
+            done
+            printf '%s\n' "DUCTAPE_TEST_BROKERS=$command"
+        fi
         [ ! -f "$tls/ca.pem" ] || printf '%s\n' "DUCTAPE_TEST_CA=$tls/ca.pem" "DUCTAPE_TEST_TLS=$tls"
-        printf '%s\n' "DUCTAPE_TEST_USER=$user" "DUCTAPE_TEST_PASSWORD=$password" "DUCTAPE_TEST_BROKERS=$command"
+        printf '%s\n' "DUCTAPE_TEST_USER=$user" "DUCTAPE_TEST_PASSWORD=$password"
     } | while IFS= read -r line; do printf 'export %s=%q\n' "${line%%=*}" "${line#*=}"; done
 }
 
