@@ -206,13 +206,17 @@ bring_down() {
     find "$files/$name" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf {} + 2>/dev/null || true
 }
 
+# The server and the processes that it started end at once, as when the machine's memory runs out.
 kill_now() {
-    local name=$1 pid
+    local name=$1 pid child children
     pid=$(process "$name") || { say "$name is not up"; return; }
     # In a process of its own, for what it exports.
     if has "$name" before_crash; then (call "$name" before_crash); fi
-    kill -9 "$pid"
-    gone "$pid" 10 || fail "$name: process $pid does not end"
+    mapfile -t children < <(pgrep -P "$pid")
+    kill -9 "$pid" "${children[@]}" 2>/dev/null || true
+    for child in "$pid" "${children[@]}"; do
+        gone "$child" 10 || fail "$name: process $child does not end"
+    done
     rm -f "$files/$name/pid"
 }
 

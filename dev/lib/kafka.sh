@@ -9,7 +9,7 @@ kafka_install() {
     [ -d "$cache/kafka-$kafka_version" ] || need mvn maven
     cached "kafka-$kafka_version" kafka_get
 }
-kafka_get() { mvn -q -B -f "$root/dev/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$1"; }
+kafka_get() { mvn -q -B -f "$root/dev/kafka/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1"; }
 kafka_ports() { printf '%s\n' $((base + 92)) $((base + 93)) $((base + 94)) $((base + 95)) $((base + 96)); }
 kafka_seconds() { echo 120; }
 

@@ -28,7 +28,11 @@ postgres_prepare() {
     mkdir -p "$data"
     echo "$data" >"$folder/where"
     [ "$(id -u)" != 0 ] || chown postgres "$data"
-    [ -e "$data/PG_VERSION" ] && return
+    if [ -e "$data/PG_VERSION" ]; then
+        # After a crash; what it names is gone, but its number may live again.
+        rm -f "$data/postmaster.pid"
+        return
+    fi
     printf '%s\n' "$password" >"$folder/password"
     postgres_as "$(postgres_bin)/initdb" -D "$data" -U "$user" --pwfile=/dev/stdin --auth=scram-sha-256 --encoding=UTF8 --no-locale \
         <"$folder/password" >>"$folder/log" 2>&1 || fail "postgres: initdb failed; its log is $folder/log"

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# SQS and SNS, twice: `sqs` is fauxqs, which is quick and keeps its data over a restart; `moto` is moto, which is slow and
-# forgets, but nearer to AWS where queues are FIFO.
-names+=(sqs moto)
+# SQS has no server to install; what stands in for it: `sqs` is fauxqs, with SNS, which is quick and keeps its data over a
+# crash; `moto` is moto, with SNS, which is slow and forgets, but nearer to AWS where queues are FIFO; `elasticmq` is
+# ElasticMQ, SQS alone.
+names+=(sqs moto elasticmq)
+elasticmq_version=$(sed -n '/elasticmq-server/{n;s/.*<version>\(.*\)<.*/\1/p;}' "$root/dev/elasticmq/pom.xml")
 fauxqs_version=2.4.1
 moto_version=5.2.5
 node_version=22.23.3
@@ -39,6 +41,32 @@ moto_prepare() { :; }
 moto_run() { PYTHONPATH=$cache/moto-$moto_version become python3 -m moto.server -H 127.0.0.1 -p $((base + 67)); }
 moto_answers() { lists_queues $((base + 67)); }
 moto_env() { echo "DUCTAPE_TEST_SQS_MOTO=http://127.0.0.1:$((base + 67))"; }
+
+elasticmq_install() {
+    need java openjdk-17-jre-headless
+    [ -d "$cache/elasticmq-$elasticmq_version" ] || need mvn maven
+    cached "elasticmq-$elasticmq_version" elasticmq_get
+}
+elasticmq_get() {
+    mvn -q -B -f "$root/dev/elasticmq/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$1"
+}
+elasticmq_ports() { echo $((base + 68)); }
+elasticmq_prepare() {
+    cat >"$files/elasticmq/conf" <<END
+include classpath("application.conf")
+node-address { host = "127.0.0.1", port = $((base + 68)) }
+rest-sqs { enabled = true, bind-hostname = "127.0.0.1", bind-port = $((base + 68)), sqs-limits = strict }
+rest-stats.enabled = false
+messages-storage { enabled = true, uri = "jdbc:h2:$files/elasticmq/data/messages" }
+queues-storage { enabled = true, path = "$files/elasticmq/data/queues.conf" }
+END
+}
+elasticmq_run() {
+    become java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dconfig.file="$files/elasticmq/conf" \
+        -cp "$cache/elasticmq-$elasticmq_version/*" org.elasticmq.server.Main
+}
+elasticmq_answers() { lists_queues $((base + 68)); }
+elasticmq_env() { echo "DUCTAPE_TEST_SQS_ELASTICMQ=http://127.0.0.1:$((base + 68))"; }
 
 lists_queues() {
     local signed='Credential=test/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0' answer
