@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `KAFKA` | `brokers`, `clientId`, `groupId?`, `topic?`, `ssl?`, `sasl?` {`mechanism`, `username`, `password`} |
 //! | `RABBITMQ` | `url`, or `host`, `port?`, `username?`, `password?`, `vhost?`, `tls?`; with both `queue?`, `routingKey?` |
-//! | `REDIS` | `host`, `port?`, `username?`, `password?`, `tls?`, `retention?` |
+//! | `REDIS` | `host`, `port?`, `username?`, `password?`, `tls?`, `retention?`, `headers?` |
 //! | `AWS_SQS` | `region`, `accessKeyId?`, `secretAccessKey?`, `sessionToken?`, `queueUrls?`, `endpoint?`, `fifo?`, `accountId?` |
 //! | `GOOGLE_PUBSUB` | `projectId`, `topicName?`, `subscriptionName?`, `keyFilename?` or `credentials?`, `endpoint?` |
 //! | `NATS` | `servers`, `user?` and `pass?` or `token?`, `name?`, `maxReconnectAttempts?`, `reconnectTimeWait?`, `tls?` |
@@ -65,7 +65,7 @@ pub use pubsub::{PubSubConfig, PubSubCredentials};
 pub(crate) use pubsub::{check_resource_id, endpoint as pubsub_endpoint};
 pub use rabbitmq::{RabbitMqConfig, RabbitMqServer};
 pub use redact::redact_url;
-pub use redis::RedisConfig;
+pub use redis::{RedisConfig, RedisHeaders};
 pub use secret::Secret;
 pub use sqs::{AwsKeys, SqsConfig};
 pub use suggest::closest;

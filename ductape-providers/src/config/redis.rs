@@ -37,6 +37,20 @@ pub struct RedisConfig {
     /// [`RETENTION_DEFAULT`](Self::RETENTION_DEFAULT) when `None`. What a group has not settled is kept as long as that takes.
     #[serde(serialize_with = "as_seconds")]
     pub retention: Option<Duration>,
+    /// How headers are written; as fields by default.
+    pub headers: RedisHeaders,
+}
+
+/// How the headers of messages are written into a Redis stream (`headers`). Both are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisHeaders {
+    /// A field each, with the attributes of CloudEvents under their names: any program can read them. The default.
+    #[default]
+    Fields,
+    /// One field in a form of this crate's own, and what messages of a program have in common stored once: the server's
+    /// work for a message is about half. The payload stays readable for any program, the headers do not.
+    Packed,
 }
 
 impl RedisConfig {
@@ -58,6 +72,10 @@ impl RedisConfig {
             fields.pair("username", "password");
         }
         let retention = read_retention(fields);
+        let headers = fields.choice(
+            "headers",
+            &[("fields", RedisHeaders::Fields), ("packed", RedisHeaders::Packed)],
+        );
         let host = host?;
         if password.is_some() && !tls && !allow_plaintext && !is_loopback(&host) {
             fields.plaintext("password", &host, "set `tls` to true");
@@ -72,6 +90,7 @@ impl RedisConfig {
             declare,
             ca_file,
             retention,
+            headers: headers.unwrap_or_default(),
         })
     }
 

@@ -29,6 +29,7 @@ pub(crate) async fn connect(config: &RedisConfig) -> Result<AnyProvider> {
         declare,
         durability,
         config.retention.unwrap_or(RedisConfig::RETENTION_DEFAULT),
+        config.headers,
     )))
 }
 

@@ -85,7 +85,9 @@ pub(super) async fn restore(server: &Server, spec: &TopicSpec) -> Result<()> {
         group.start = Start::Earliest;
     }
     let physical = spec.physical.clone().unwrap_or_else(|| spec.topic.physical());
-    create(server, &TopicKeys::new(&physical), &spec).await
+    let keys = TopicKeys::new(&physical);
+    server.shared(&keys).forget();
+    create(server, &keys, &spec).await
 }
 
 async fn create(server: &Server, keys: &TopicKeys, spec: &TopicSpec) -> Result<()> {

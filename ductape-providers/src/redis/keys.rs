@@ -9,6 +9,8 @@ pub(super) struct TopicKeys {
     pub(super) stream: String,
     /// A sorted set: messages to all groups that wait for their time.
     pub(super) delayed: String,
+    /// A hash: headers that messages have in common.
+    pub(super) headers: String,
     /// A set: the names of the groups that live as long as their subscription.
     pub(super) ephemeral: String,
 }
@@ -39,6 +41,7 @@ impl TopicKeys {
         let stream = format!("{{{physical}}}");
         Self {
             delayed: format!("{stream}:delayed"),
+            headers: format!("{stream}:headers"),
             ephemeral: format!("{stream}:ephemeral"),
             stream,
         }

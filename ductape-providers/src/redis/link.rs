@@ -123,6 +123,11 @@ impl Link {
             .map_err(|error| error.with("address", &self.address))
     }
 
+    /// How often a connection was opened: what was told to a server must be told to one that restarted.
+    pub(super) fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
     fn at_hand(&self) -> Result<Option<(u64, MultiplexedConnection)>> {
         let state = self.lock();
         if state.closed {

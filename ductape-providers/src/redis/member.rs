@@ -9,6 +9,7 @@ use redis::Cmd;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::packed::Shared;
 use super::provider::Server;
 use super::scripts::Lua;
 use super::wire::EntryId;
@@ -87,6 +88,8 @@ pub(super) struct Member {
     pub(super) alive: String,
     pub(super) lease: Duration,
     pub(super) prefetch: usize,
+    /// The headers that messages of its topic have in common.
+    pub(super) shared: Arc<Shared>,
     state: Mutex<State>,
     /// Wakes what receives.
     pub(super) wake: Notify,
@@ -145,6 +148,7 @@ pub(super) struct Joining {
     pub(super) alive: String,
     pub(super) lease: Duration,
     pub(super) prefetch: NonZeroUsize,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Member {
@@ -177,6 +181,7 @@ impl Member {
             alive: joining.alive,
             lease: joining.lease.max(Duration::from_millis(1)),
             prefetch: joining.prefetch.get(),
+            shared: joining.shared,
             state: Mutex::new(state),
             wake: Notify::new(),
             stir: Notify::new(),

@@ -10,6 +10,7 @@ mod keeper;
 mod keys;
 mod link;
 mod member;
+mod packed;
 mod provider;
 mod publish;
 mod reading;

@@ -13,9 +13,11 @@ use super::declare::Mode;
 use super::keys::TopicKeys;
 use super::link::Link;
 use super::member::Member;
+use super::packed::Shared;
 use super::subscription::RedisSubscription;
 use super::{backlog, declare, error, examine, publish};
 use crate::capability::Capability;
+use crate::config::RedisHeaders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::examine::Finding;
 use crate::message::TopicName;
@@ -39,8 +41,11 @@ pub(super) struct Server {
     pub(super) durability: Durability,
     /// How long what all groups have settled is kept.
     pub(super) retention: Duration,
+    pub(super) headers: RedisHeaders,
     topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
     members: Mutex<Vec<Weak<Member>>>,
+    /// By the key of the hash.
+    shared: Mutex<HashMap<String, Arc<Shared>>>,
     closed: watch::Sender<bool>,
     /// Counts delayed publishes: keepers look for what is due when it changes.
     pub(super) delayed: watch::Sender<u64>,
@@ -75,6 +80,7 @@ impl Redis {
         declare: Mode,
         durability: Durability,
         retention: Duration,
+        headers: RedisHeaders,
     ) -> Self {
         Self(Arc::new(Server {
             info: ProviderInfo {
@@ -86,8 +92,10 @@ impl Redis {
             declare,
             durability,
             retention,
+            headers,
             topics: RwLock::default(),
             members: Mutex::default(),
+            shared: Mutex::default(),
             closed: watch::Sender::new(false),
             delayed: watch::Sender::new(0),
             busy: AtomicUsize::new(0),
@@ -151,6 +159,17 @@ impl Server {
             spec,
         };
         topics.insert(topic.spec.topic.clone(), Arc::new(topic));
+    }
+
+    /// The headers that messages of a topic have in common.
+    pub(super) fn shared(&self, keys: &TopicKeys) -> Arc<Shared> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.get(&keys.headers) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(Shared::new(keys.headers.clone()));
+        shared.insert(keys.headers.clone(), Arc::clone(&new));
+        new
     }
 
     /// Notes a member, to be told of a seek.

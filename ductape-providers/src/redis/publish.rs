@@ -12,10 +12,12 @@ use super::config::{DELAY_MAX, PAYLOAD_BYTES_MAX, PUBLISH_BATCH_MAX, PUBLISH_BYT
 use super::declare::{self, Mode, group_missing, topic_missing};
 use super::error;
 use super::link::Failed;
+use super::packed::Shared;
 use super::provider::{Server, Topic};
 use super::scripts::{self, DELAY, Lua};
-use super::wire::{EntryId, size, write};
+use super::wire::{EntryId, size, write, write_packed};
 use crate::clock;
+use crate::config::RedisHeaders;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Outgoing, Route, TopicName};
 use crate::provider::{PublishReceipt, PublishSlot};
@@ -53,7 +55,8 @@ pub(super) async fn publish(server: &Arc<Server>, batch: &mut [PublishSlot]) {
 /// A part of a batch: the commands, and the slots that they are of.
 struct Part {
     pipeline: Pipeline,
-    slots: Vec<usize>,
+    /// `None` is a command that stores headers.
+    slots: Vec<Option<usize>>,
     has_delayed: bool,
 }
 
@@ -71,11 +74,12 @@ impl Part {
             slots: Vec::with_capacity(most),
             has_delayed: false,
         };
-        let mut topic: Option<(&TopicName, Arc<Topic>)> = None;
+        let generation = server.link.generation();
+        let mut writer: Option<Writer<'_>> = None;
         let mut bytes = 0;
         while let Some(slot) = batch.get(*next) {
             let (length, arguments) = size(&slot.message);
-            if part.slots.len() == PUBLISH_BATCH_MAX
+            if part.slots.len() >= PUBLISH_BATCH_MAX
                 || (bytes + length > PUBLISH_BYTES_MAX && !part.slots.is_empty())
             {
                 break;
@@ -84,17 +88,16 @@ impl Part {
             if slot.outcome.is_some() {
                 continue;
             }
-            let of = match &topic {
-                Some((name, of)) if **name == slot.message.topic => of,
-                _ => {
-                    &topic
-                        .insert((&slot.message.topic, server.topic(&slot.message.topic)))
-                        .1
-                }
+            let writer = match &mut writer {
+                Some(writer) if *writer.name == slot.message.topic => writer,
+                _ => writer.insert(Writer::new(server, &slot.message.topic, generation)),
             };
-            let (command, delayed) = command(of, &slot.message, length, arguments);
+            let (command, delayed) = writer.command(&slot.message, length, arguments, |store| {
+                part.pipeline.add_command(store);
+                part.slots.push(None);
+            });
             part.pipeline.add_command(command);
-            part.slots.push(*next - 1);
+            part.slots.push(Some(*next - 1));
             part.has_delayed |= delayed;
             bytes += length;
         }
@@ -102,35 +105,83 @@ impl Part {
     }
 }
 
-/// The command that publishes `message`, and whether it waits for its time.
-fn command(topic: &Topic, message: &Outgoing, length: usize, arguments: usize) -> (Cmd, bool) {
-    let delay = delay(message);
-    if delay.is_zero() {
-        let mut command = Cmd::with_capacity(arguments, length);
-        command.arg("XADD");
-        match &message.route {
-            Route::Topic => command.arg(&topic.keys.stream),
-            Route::Group(group) => command.arg(topic.keys.group(group).retry),
-            Route::DeadLetters(group) => command.arg(topic.keys.group(group).dead),
-        };
-        command.arg("NOMKSTREAM").arg("*");
-        write(&mut command, message);
-        return (command, false);
+/// Writes messages of one topic.
+struct Writer<'a> {
+    name: &'a TopicName,
+    topic: Arc<Topic>,
+    /// Where headers are packed: those in common.
+    shared: Option<Arc<Shared>>,
+    generation: u64,
+    room: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(server: &Server, name: &'a TopicName, generation: u64) -> Self {
+        let topic = server.topic(name);
+        Self {
+            name,
+            shared: (server.headers == RedisHeaders::Packed).then(|| server.shared(&topic.keys)),
+            topic,
+            generation,
+            room: Vec::new(),
+        }
     }
-    let mut command = match &message.route {
-        Route::Topic => DELAY.call(&[&topic.keys.stream, &topic.keys.delayed]),
-        Route::Group(group) => {
-            let keys = topic.keys.group(group);
-            DELAY.call(&[&keys.retry, &keys.delayed])
+
+    /// The command that publishes `message`, and whether it waits for its time; a command that must come before it goes to
+    /// `first`.
+    fn command(
+        &mut self,
+        message: &Outgoing,
+        length: usize,
+        arguments: usize,
+        first: impl FnOnce(Cmd),
+    ) -> (Cmd, bool) {
+        let delay = delay(message);
+        let mut command = if delay.is_zero() {
+            let mut command = Cmd::with_capacity(arguments, length);
+            command.arg("XADD");
+            match &message.route {
+                Route::Topic => command.arg(&self.topic.keys.stream),
+                Route::Group(group) => command.arg(self.topic.keys.group(group).retry),
+                Route::DeadLetters(group) => command.arg(self.topic.keys.group(group).dead),
+            };
+            command.arg("NOMKSTREAM").arg("*");
+            command
+        } else {
+            self.later(message, delay)
+        };
+        match &self.shared {
+            None => write(&mut command, message),
+            Some(shared) => {
+                let stands = message.headers.parts().0.map(|headers| {
+                    let (reference, store) = shared.stand_for(headers, self.generation);
+                    if let Some(store) = store {
+                        first(store);
+                    }
+                    reference
+                });
+                write_packed(&mut command, message, stands, &mut self.room);
+            }
         }
-        Route::DeadLetters(group) => {
-            let keys = topic.keys.group(group);
-            DELAY.call(&[&keys.dead, &keys.dead_delayed])
-        }
-    };
-    command.arg(millis_ceil(delay)).arg(Uuid::now_v7().as_bytes());
-    write(&mut command, message);
-    (command, true)
+        (command, !delay.is_zero())
+    }
+
+    fn later(&self, message: &Outgoing, delay: Duration) -> Cmd {
+        let keys = &self.topic.keys;
+        let mut command = match &message.route {
+            Route::Topic => DELAY.call(&[&keys.stream, &keys.delayed]),
+            Route::Group(group) => {
+                let keys = keys.group(group);
+                DELAY.call(&[&keys.retry, &keys.delayed])
+            }
+            Route::DeadLetters(group) => {
+                let keys = keys.group(group);
+                DELAY.call(&[&keys.dead, &keys.dead_delayed])
+            }
+        };
+        command.arg(millis_ceil(delay)).arg(Uuid::now_v7().as_bytes());
+        command
+    }
 }
 
 /// Gives the slots of a part their outcomes.
@@ -144,13 +195,19 @@ async fn conclude(
         Ok(answers) => answers,
         Err(failed) => {
             let error = failed.of_publish();
-            for at in part.slots {
+            for at in part.slots.into_iter().flatten() {
                 batch[at].outcome = Some(Err(same(&error)));
             }
             return;
         }
     };
     for (at, answer) in part.slots.into_iter().zip(answers) {
+        let Some(at) = at else {
+            if let Value::ServerError(refused) = answer {
+                tracing::error!(error = %error::answered(&refused), "headers that messages have in common can't be stored");
+            }
+            continue;
+        };
         let slot = &mut batch[at];
         let outcome = match outcome(server, &slot.message, answer) {
             Some(outcome) => outcome,
@@ -206,7 +263,12 @@ async fn once_more(server: &Server, message: &Outgoing) -> Result<PublishReceipt
         declare::restore(server, &topic.spec).await?;
     }
     let (length, arguments) = size(message);
-    let (command, _) = command(&topic, message, length, arguments);
+    let mut store = None;
+    let mut writer = Writer::new(server, &message.topic, server.link.generation());
+    let (command, _) = writer.command(message, length, arguments, |first| store = Some(first));
+    if let Some(store) = store {
+        server.link.command(&store).await?;
+    }
     let answer = Lua::run(&server.link, &command)
         .await
         .map_err(Error::with_indeterminate)?;

@@ -12,7 +12,7 @@ use super::error;
 use super::link::value;
 use super::member::{Arrived, Entry, Member, Recover};
 use super::scripts::{CLAIM, FETCH};
-use super::wire::{EntryId, Read, list, number, read};
+use super::wire::{EntryId, Read, list, number, read, reference};
 use crate::clock;
 use crate::error::{Error, Result};
 
@@ -31,6 +31,30 @@ pub(super) struct Assigned {
     entry: Entry,
     count: u32,
     read: Read,
+}
+
+/// The same, as it came.
+struct Raw {
+    entry: Entry,
+    count: u32,
+    fields: Value,
+}
+
+/// Reads entries, once the headers that they have in common with others are known.
+async fn understood(member: &Member, raw: Vec<Raw>) -> Result<Vec<Assigned>> {
+    let shared = &member.shared;
+    shared
+        .fetch(
+            &member.server,
+            raw.iter().filter_map(|raw| reference(&raw.fields)),
+        )
+        .await?;
+    let read = raw.into_iter().map(|Raw { entry, count, fields }| Assigned {
+        entry,
+        count,
+        read: read(&member.topic, entry.id, list(fields), shared),
+    });
+    Ok(read.collect())
 }
 
 /// What a subscription has asked for.
@@ -219,11 +243,12 @@ async fn read_new(
         command.arg(">");
     }
     let answer = value(connection.send_packed_command(&command).await)?;
-    Ok((connection, new_entries(member, answer)?))
+    let raw = new_entries(member, answer)?;
+    Ok((connection, understood(member, raw).await?))
 }
 
 /// The entries of an answer to `XREADGROUP`: a list of streams, each with its entries.
-fn new_entries(member: &Member, answer: Value) -> Result<Vec<Assigned>> {
+fn new_entries(member: &Member, answer: Value) -> Result<Vec<Raw>> {
     let mut all = Vec::new();
     for stream in list(answer) {
         let mut parts = list(stream).into_iter();
@@ -241,10 +266,10 @@ fn new_entries(member: &Member, answer: Value) -> Result<Vec<Assigned>> {
                 return Err(error::odd_answer("receive"));
             };
             let id = EntryId::of(&id).ok_or_else(|| error::odd_answer("receive"))?;
-            all.push(Assigned {
+            all.push(Raw {
                 entry: Entry { stream: at, id },
                 count: 1,
-                read: read(&member.topic, id, list(fields.unwrap_or_default())),
+                fields: fields.unwrap_or_default(),
             });
         }
     }
@@ -257,7 +282,7 @@ async fn fetch(member: &Member, entries: &[Entry]) -> Result<Vec<Assigned>> {
     for entry in entries {
         call.arg(entry.word());
     }
-    let found = taken(member, member.run(&call).await?)?;
+    let found = understood(member, taken(member, member.run(&call).await?)?).await?;
     let mut state = member.lock();
     for entry in entries
         .iter()
@@ -285,7 +310,7 @@ pub(super) async fn claim(
     for known in member.known() {
         call.arg(known);
     }
-    taken(member, member.run(&call).await?)
+    understood(member, taken(member, member.run(&call).await?)?).await
 }
 
 /// Makes what a keeper claimed an answer of now.
@@ -300,7 +325,7 @@ pub(super) fn take_in_claimed(member: &Member, epoch: u64, entries: Vec<Assigned
 }
 
 /// The entries of an answer of `CLAIM` or `FETCH`. What is gone is told.
-fn taken(member: &Member, answer: Value) -> Result<Vec<Assigned>> {
+fn taken(member: &Member, answer: Value) -> Result<Vec<Raw>> {
     let mut lists = list(answer).into_iter();
     let (Some(found), Some(gone)) = (lists.next(), lists.next()) else {
         return Err(error::odd_answer("claim"));
@@ -335,10 +360,10 @@ fn taken(member: &Member, answer: Value) -> Result<Vec<Assigned>> {
         };
         let entry = entry_of(&stream, &id)?;
         let count = number(&count).and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
-        all.push(Assigned {
+        all.push(Raw {
             entry,
             count,
-            read: read(&member.topic, entry.id, list(fields.unwrap_or_default())),
+            fields: fields.unwrap_or_default(),
         });
     }
     Ok(all)

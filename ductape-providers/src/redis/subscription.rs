@@ -179,6 +179,7 @@ fn joining(server: &Arc<Server>, topic: &Topic, spec: &SubscriptionSpec, reads: 
         alive: keys.alive.clone(),
         lease: spec.group.lease,
         prefetch: spec.prefetch,
+        shared: server.shared(&topic.keys),
     };
     match spec.source {
         Source::Messages => Joining {

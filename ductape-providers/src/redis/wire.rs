@@ -12,6 +12,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use redis::{Cmd, RedisWrite as _, Value};
 
+use super::packed::{self, Reference, Shared};
 use crate::clock;
 use crate::cloud_events::{time_of, time_text};
 use crate::headers::Headers;
@@ -112,6 +113,22 @@ impl fmt::Display for EntryId {
     }
 }
 
+/// Writes the fields of `message` as arguments of `command`: two, where the headers are packed.
+pub(super) fn write_packed(
+    command: &mut Cmd,
+    message: &Outgoing,
+    shared: Option<Reference>,
+    room: &mut Vec<u8>,
+) {
+    room.clear();
+    packed::write(message, shared, room);
+    command
+        .arg(DATA)
+        .arg(&*message.payload)
+        .arg(packed::FIELD)
+        .arg(&**room);
+}
+
 /// Writes the fields of `message` as arguments of `command`.
 pub(super) fn write(command: &mut Cmd, message: &Outgoing) {
     command.arg(DATA).arg(&*message.payload).arg(ID);
@@ -133,6 +150,17 @@ pub(super) fn write(command: &mut Cmd, message: &Outgoing) {
         };
         command.arg(value);
     }
+}
+
+/// What stands for the shared headers of an entry.
+pub(super) fn reference(fields: &Value) -> Option<Reference> {
+    let Value::Array(fields) = fields else { return None };
+    fields.chunks_exact(2).find_map(|pair| match pair {
+        [Value::BulkString(name), Value::BulkString(value)] if name == packed::FIELD.as_bytes() => {
+            packed::reference(value)
+        }
+        _ => None,
+    })
 }
 
 /// How many bytes and arguments a message has, about.
@@ -162,7 +190,7 @@ pub(super) struct Read {
 
 /// Reads the entry at `id`. Whatever is in it, a message comes of it: of another producer's entry
 /// without `data`, its only field, or all of them as a JSON object.
-pub(super) fn read(topic: &TopicName, id: EntryId, fields: Vec<Value>) -> Read {
+pub(super) fn read(topic: &TopicName, id: EntryId, fields: Vec<Value>, shared: &Shared) -> Read {
     let mut payload: Option<Bytes> = None;
     let mut message_id = None;
     let mut key = None;
@@ -178,6 +206,19 @@ pub(super) fn read(topic: &TopicName, id: EntryId, fields: Vec<Value>) -> Read {
         };
         match std::str::from_utf8(&name) {
             Ok(DATA) => payload = Some(value.into()),
+            Ok(packed::FIELD) => {
+                if let Some(packed) = packed::read(&value) {
+                    message_id = Some(packed.id);
+                    published_at = Some(packed.published_at);
+                    key = packed.key.or(key);
+                    if let Some(common) = packed.shared.and_then(|reference| shared.known(reference)) {
+                        headers = Headers::shared(common);
+                    }
+                    for (name, value) in packed.own {
+                        headers.insert(name, value);
+                    }
+                }
+            }
             Ok(ID) => message_id = Some(MessageId::from_text(&String::from_utf8_lossy(&value))),
             Ok(TIME) => published_at = std::str::from_utf8(&value).ok().and_then(time_of),
             Ok(SUBJECT | KEY) => key = Some(Bytes::from(value)),
@@ -327,7 +368,8 @@ mod tests {
 
     use redis::{Arg, Cmd, Value};
 
-    use super::{EntryId, Read, read, write};
+    use super::super::packed::Shared;
+    use super::{EntryId, Read, read, write, write_packed};
     use crate::message::{MessageId, Outgoing, Position, TopicName};
 
     const ID: EntryId = EntryId {
@@ -337,6 +379,10 @@ mod tests {
 
     fn topic() -> TopicName {
         TopicName::new("a:b".parse().unwrap(), NonZeroU32::MIN)
+    }
+
+    fn shared() -> Shared {
+        Shared::new("{a.b}:headers".to_owned())
     }
 
     fn fields(of: &[(&str, &[u8])]) -> Vec<Value> {
@@ -353,7 +399,7 @@ mod tests {
             Arg::Simple(bytes) => Some(Value::BulkString(bytes.to_vec())),
             _ => None,
         });
-        read(&topic(), ID, written.collect())
+        read(&topic(), ID, written.collect(), &shared())
     }
 
     #[test]
@@ -385,13 +431,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_packed_is_read_and_anothers_field_of_that_name_does_no_harm() {
+        let mut message = Outgoing::new(topic(), "{}").with_key("k");
+        message.headers.insert("tenant", "acme");
+        let mut command = Cmd::new();
+        write_packed(&mut command, &message, None, &mut Vec::new());
+        let written = command.args_iter().filter_map(|arg| match arg {
+            Arg::Simple(bytes) => Some(Value::BulkString(bytes.to_vec())),
+            _ => None,
+        });
+        let came = read(&topic(), ID, written.collect(), &shared()).message;
+        assert_eq!(
+            (&came.id, &came.key, &came.headers),
+            (&message.id, &message.key, &message.headers)
+        );
+        assert_eq!(came.published_at, Some(message.published_at));
+        let odd = fields(&[("data", b"{}"), (":h", b"\x01\x04")]);
+        assert_eq!(
+            read(&topic(), ID, odd, &shared()).message.payload,
+            b"{}".as_slice()
+        );
+    }
+
+    #[test]
     fn anothers_entry_becomes_a_message_with_an_id_that_stays() {
         let one = fields(&[("order", br#"{"id":1}"#)]);
-        let came = read(&topic(), ID, one.clone()).message;
+        let came = read(&topic(), ID, one.clone(), &shared()).message;
         assert_eq!(came.payload, br#"{"id":1}"#.as_slice());
-        assert_eq!(came.id, read(&topic(), ID, one).message.id);
+        assert_eq!(came.id, read(&topic(), ID, one, &shared()).message.id);
         let several = fields(&[("order", b"1"), ("TOTAL!", b"9.5")]);
-        let came = read(&topic(), ID, several).message;
+        let came = read(&topic(), ID, several, &shared()).message;
         assert_eq!(came.payload, br#"{"TOTAL!":"9.5","order":"1"}"#.as_slice());
         assert_eq!(crate::clock::to_millis(came.published_at.unwrap()), ID.ms);
         for odd in [
@@ -400,7 +469,7 @@ mod tests {
             vec![Value::Nil, Value::Int(3)],
             fields(&[("data", b"")]),
         ] {
-            let _ = read(&topic(), ID, odd);
+            let _ = read(&topic(), ID, odd, &shared());
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ductape_providers::clock;
 use ductape_providers::spec::Ordering;
-use ductape_providers::{ErrorKind, Outgoing, Route, Settlement};
+use ductape_providers::{ErrorKind, Headers, Outgoing, Route, Settlement};
 use tokio::time::Instant;
 
 use crate::own_server::OwnServer;
@@ -216,4 +216,78 @@ async fn what_the_server_forgot_is_told_again() {
     assert_eq!(consume(&mut reader, 1).await, ["after"]);
     let other = try_publish(&provider, vec![Outgoing::new(topic("other"), "x")]).await;
     assert_eq!(kind(&other[0]), Some(ErrorKind::TopicMissing), "{other:?}");
+}
+
+#[tokio::test]
+async fn packed_headers_are_one_field_and_read_by_all() {
+    let Some(server) = OwnServer::start(&[]) else {
+        return;
+    };
+    let mut value = server.config();
+    let plainly = connect(&value).await.unwrap();
+    value["headers"] = serde_json::json!("packed");
+    let packing = connect(&value).await.unwrap();
+    let (of, reads) = (topic("t"), group("g"));
+    declare(&packing, &of, &[&reads]).await;
+    let common: std::sync::Arc<[ductape_providers::headers::Header]> =
+        [("ce-type".into(), "a:b".into()), ("tenant".into(), "acme".into())].into();
+    let message = |text: &str| {
+        let mut message = Outgoing::new(of.clone(), text.to_owned()).with_key(vec![0xff, 0x00]);
+        message.headers = Headers::shared(std::sync::Arc::clone(&common));
+        message.headers.insert("tenant", "other");
+        message
+    };
+    let sent: Vec<Outgoing> = ["0", "1", "2"].map(message).to_vec();
+    for outcome in try_publish(&packing, sent[..2].to_vec()).await {
+        outcome.unwrap();
+    }
+    let entries = raw(&server.address(), &["XRANGE", &stream(&of), "-", "+"]).await;
+    let redis::Value::Array(entries) = entries else {
+        panic!("{entries:?}")
+    };
+    let redis::Value::Array(entry) = &entries[0] else {
+        panic!("{entries:?}")
+    };
+    assert!(
+        matches!(&entry[1], redis::Value::Array(fields) if fields.len() == 4),
+        "{entry:?}"
+    );
+    let mut reader = subscribe(&plainly, &of, &reads).await;
+    let same = |came: &ductape_providers::Incoming, sent: &Outgoing| {
+        assert_eq!(
+            (&came.id, &came.key, &came.headers),
+            (&sent.id, &sent.key, &sent.headers)
+        );
+        assert_eq!(
+            (&came.payload, came.published_at),
+            (&sent.payload, Some(sent.published_at))
+        );
+    };
+    let mut held = take(&mut reader, 2).await;
+    same(&held[0].message, &sent[0]);
+    same(&held[1].message, &sent[1]);
+    // It comes again as it was, and a dead letter is the original.
+    settle(
+        &*reader,
+        held.remove(0),
+        Settlement::RequeueAfter(Duration::from_millis(1)),
+    )
+    .await
+    .unwrap();
+    let again = take(&mut reader, 1).await.remove(0);
+    same(&again.message, &sent[0]);
+    let letter = again.message.to_outgoing(Route::DeadLetters(reads.name.clone()));
+    try_publish(&packing, vec![letter]).await.remove(0).unwrap();
+    let mut spec = ductape_providers::SubscriptionSpec::new(of.clone(), reads.clone());
+    spec.source = ductape_providers::spec::Source::DeadLetters;
+    let mut letters = packing.subscribe_dyn(&spec).await.unwrap();
+    same(&take(&mut letters, 1).await[0].message, &sent[0]);
+    // What the server lost is stored again with the topic.
+    raw(&server.address(), &["FLUSHALL"]).await;
+    try_publish(&packing, vec![sent[2].clone()])
+        .await
+        .remove(0)
+        .unwrap();
+    let mut reader = subscribe(&connect(&value).await.unwrap(), &of, &reads).await;
+    same(&take(&mut reader, 1).await[0].message, &sent[2]);
 }

@@ -236,7 +236,8 @@ fn redis() {
             ),
             (
                 json!({"colour": 1}),
-                "colour: is not a key of REDIS; its keys are `host`, `port`, `username`, `password`, `tls`, `allowPlaintext`",
+                "colour: is not a key of REDIS; its keys are `declare`, `caFile`, `host`, `port`, `username`, `password`, `tls`, \
+                 `allowPlaintext`, `retention`, `headers`",
             ),
         ],
     );
