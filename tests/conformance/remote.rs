@@ -83,7 +83,7 @@ impl Remote {
                     ..common
                 }
             }
-            // SQS counts leases and delays in whole seconds. Both servers forget everything when they stop.
+            // SQS counts leases and delays in whole seconds. Moto forgets everything when it stops.
             "sqs" | "sqs-moto" | "sqs-standard" => {
                 let moto = name == "sqs-moto";
                 let server = if moto {
@@ -98,8 +98,8 @@ impl Remote {
                     delay: Duration::from_secs(1),
                     // Moto takes a hundred messages a second, and gives thirty.
                     patience: Duration::from_secs(if moto { 60 } else { 20 }),
-                    concurrency: if moto { 2 } else { 8 },
-                    stoppable: false,
+                    concurrency: if moto { 2 } else { 4 },
+                    stoppable: !moto,
                     ..common
                 }
             }

@@ -16,7 +16,6 @@ use super::config::{Clients, clients, host_and_port};
 use super::gather::{ENTRIES_MAX, Lane};
 use super::subscription::SqsSubscription;
 use super::topology::{Account, GroupPlace, Target, TopicPlace};
-use super::uncounted::Uncounted;
 use super::wire::PAYLOAD_LEN_MAX;
 use super::{error, examine, publish};
 use crate::capability::{Capability, Order, Requeue};
@@ -40,6 +39,8 @@ pub(super) const DELAY_MAX: Duration = Duration::from_mins(15);
 pub(super) const RECEIVE_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99);
 /// The entries of one request: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>.
 pub(super) const BATCH_MAX: usize = 10;
+/// How many messages may wait for a time that is no whole second; others wait for the whole one.
+const EXACT_WAITS_MAX: usize = 1_024;
 /// How long a connection that is asked whether it is there may take.
 const PING_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// The queue that a ping asks for. That it is not there, or may not be asked for, is an answer.
@@ -61,7 +62,8 @@ pub(super) struct Inner {
     lanes: Mutex<HashMap<Target, Arc<Lane>>>,
     /// A place for each message that is being published; closing takes them all.
     pub(super) entries: Arc<Semaphore>,
-    pub(super) uncounted: Uncounted,
+    /// A place for each message that waits for a time that is no whole second.
+    pub(super) exact: Arc<Semaphore>,
     closed: watch::Sender<bool>,
     flushed: AtomicBool,
 }
@@ -106,7 +108,7 @@ pub(crate) async fn connect(config: &SqsConfig) -> Result<AnyProvider> {
         groups: Mutex::default(),
         lanes: Mutex::default(),
         entries: Arc::new(Semaphore::new(ENTRIES_MAX)),
-        uncounted: Uncounted::default(),
+        exact: Arc::new(Semaphore::new(EXACT_WAITS_MAX)),
         closed: watch::Sender::new(false),
         flushed: AtomicBool::new(false),
     });

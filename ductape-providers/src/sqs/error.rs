@@ -92,10 +92,10 @@ where
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             let meta = answer.err().meta();
-            let (code, text) = (
-                meta.code().unwrap_or("no code"),
-                meta.message().unwrap_or_default(),
-            );
+            let Some(code) = meta.code() else {
+                return not_sqs(operation, &format!("it answers {status} without a code"));
+            };
+            let text = meta.message().unwrap_or_default();
             let error = answered(operation, code, text, status >= 500, status == 403);
             if status >= 500 {
                 error.with_indeterminate()
@@ -142,14 +142,7 @@ where
                 format!("the request could not be made: {chain}"),
             )
         }
-        SdkError::ResponseError(_) => {
-            let chain = error.source().map(texts).unwrap_or_default();
-            failed(
-                ErrorKind::Unreachable,
-                format!("what answers is not SQS or SNS, or stopped in the midst of it; check the endpoint: {chain}"),
-            )
-            .with_indeterminate()
-        }
+        SdkError::ResponseError(_) => not_sqs(operation, &error.source().map(texts).unwrap_or_default()),
         other => failed(ErrorKind::Unexpected, texts(&other)),
     }
 }
@@ -190,6 +183,14 @@ fn answered(operation: &'static str, code: &str, text: &str, servers_fault: bool
     } else {
         error
     }
+}
+
+fn not_sqs(operation: &'static str, why: &str) -> Error {
+    let text =
+        format!("what answers is not SQS or SNS, or stopped in the midst of it; check the endpoint: {why}");
+    Error::new(ErrorKind::Unreachable, text)
+        .with("operation", operation)
+        .with_indeterminate()
 }
 
 fn no_credentials(operation: &'static str, chain: &str) -> Error {

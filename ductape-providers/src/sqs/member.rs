@@ -10,15 +10,18 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::{BATCH_MAX, Inner};
-use super::error;
 use super::topology::GroupPlace;
 use super::wire::Arrival;
+use super::{error, uncounted};
 use crate::error::{Error, Result};
 use crate::message::{Incoming, TopicName};
 use crate::provider::Delivery;
 use crate::receipts::Receipts;
 use crate::spec::GroupSpec;
 
+/// How much earlier than SQS this side takes a lease for ended, at most a quarter of it: SQS counts from when it answered,
+/// which is before the answer came, and a deletion after the end is confirmed though it deletes nothing.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
 /// How many requests one settlement sends side by side.
 pub(super) const SIDE_BY_SIDE: usize = 8;
 
@@ -135,20 +138,24 @@ impl Member {
             && self.queues.get(queue).is_some_and(|queue| queue.fifo)
     }
 
-    /// Gives deliveries back to SQS, the last received first: some stand-ins put what comes back in front.
+    /// Gives deliveries back to SQS in the order in which they are to come again: some stand-ins put what comes back to a
+    /// FIFO queue in front, so that there the last received goes first.
     pub(super) async fn give_back(&self, mut all: Vec<Held>) -> Result<()> {
-        all.sort_by_key(|held| std::cmp::Reverse(held.number));
+        all.sort_by_key(|held| held.number);
         for held in &all {
-            self.inner.uncounted.note(&held.sqs_id);
+            uncounted::note(&held.sqs_id);
         }
         let mut answer = Ok(());
         for at in 0..self.queues.len() {
-            let of_queue: Vec<(usize, String, i32)> = all
+            let mut of_queue: Vec<(usize, String, i32)> = all
                 .iter()
                 .enumerate()
                 .filter(|(_, held)| held.queue == at)
                 .map(|(number, held)| (number, held.handle.clone(), 0))
                 .collect();
+            if self.queues[at].fifo {
+                of_queue.reverse();
+            }
             for (_, outcome) in self.change_visibility(at, of_queue).await {
                 if let Err(error) = outcome
                     && error.kind() != crate::error::ErrorKind::LeaseLost
@@ -277,7 +284,7 @@ impl State {
                 group: arrival.group,
                 sqs_id: arrival.sqs_id,
                 received: now,
-                until: now + lease,
+                until: now + lease.saturating_sub(LEASE_MARGIN.min(lease / 4)),
                 number: self.received,
                 copy: copies.then(|| arrival.message.clone()),
             };

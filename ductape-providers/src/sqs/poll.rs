@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 
 use super::connect::BATCH_MAX;
 use super::member::{Held, Member, State};
-use super::{config, error, wire};
+use super::{config, error, uncounted, wire};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,11 +26,13 @@ const BACKOFF: Duration = Duration::from_millis(100);
 /// The longest of these waits.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Starts what polls there is room for, for a receive of at most `max`.
-pub(super) fn start(member: &Arc<Member>, state: &mut State, max: usize) {
+/// The polls that there is room for, for a receive of at most `max`. They are to be [run](Poll::run) once the state is
+/// unlocked: a runtime that ends drops what it is given at once.
+pub(super) fn start(member: &Arc<Member>, state: &mut State, max: usize) -> Vec<Poll> {
     let mut order: Vec<usize> = (0..member.queues.len()).collect();
     // Where there is room for one only, the queues take turns.
     order.sort_by_key(|queue| state.polls[*queue].began);
+    let mut all = Vec::new();
     for queue in order {
         let mut wanted = max;
         loop {
@@ -40,26 +42,26 @@ pub(super) fn start(member: &Arc<Member>, state: &mut State, max: usize) {
                 break;
             }
             wanted -= room;
-            begin(member, state, queue, room);
+            all.push(begin(member, state, queue, room));
         }
     }
+    all
 }
 
-fn begin(member: &Arc<Member>, state: &mut State, queue: usize, count: usize) {
+fn begin(member: &Arc<Member>, state: &mut State, queue: usize, count: usize) -> Poll {
     state.asked += count;
     let crowded = member.queues.len() > 1 && state.free(member.prefetch) == 0;
     let polls = &mut state.polls[queue];
     polls.running += 1;
     polls.began = Some(clock::now());
-    let poll = Poll {
+    Poll {
         member: Arc::clone(member),
         queue,
         count,
         wait_seconds: if crowded { 1 } else { polls.wait_seconds },
         pause: pause(polls.failures),
         ended: false,
-    };
-    tokio::spawn(poll.run());
+    }
 }
 
 fn pause(failures: u32) -> Option<Duration> {
@@ -70,7 +72,8 @@ fn pause(failures: u32) -> Option<Duration> {
 }
 
 /// One request for messages.
-struct Poll {
+#[derive(Debug)]
+pub(super) struct Poll {
     member: Arc<Member>,
     queue: usize,
     count: usize,
@@ -80,7 +83,7 @@ struct Poll {
 }
 
 impl Poll {
-    async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         if let Some(pause) = self.pause {
             tokio::time::sleep(pause).await;
         }
@@ -105,12 +108,11 @@ impl Poll {
                     } else if arrivals.is_empty() {
                         polls.most = 1;
                     }
+                    let waited = now.duration_since(began).as_secs() + 1;
                     if !arrivals.is_empty() {
                         polls.wait_seconds = 1;
-                    } else if now.duration_since(began).as_secs() + 1
-                        >= u64::try_from(self.wait_seconds).unwrap_or(0)
-                    {
-                        polls.wait_seconds = (polls.wait_seconds * 2).min(WAIT_SECONDS_MAX);
+                    } else if waited >= u64::try_from(self.wait_seconds).unwrap_or_default() {
+                        polls.wait_seconds = (self.wait_seconds * 2).min(WAIT_SECONDS_MAX);
                     }
                     let copies = member.copies_retries(self.queue);
                     state.arrived(self.queue, arrivals, now, member.lease(), copies);
@@ -176,8 +178,7 @@ impl Poll {
             .collect();
         for arrival in &mut arrivals {
             let count = arrival.message.delivery_count;
-            arrival.message.delivery_count =
-                count.map(|count| member.inner.uncounted.correct(&arrival.sqs_id, count));
+            arrival.message.delivery_count = count.map(|count| uncounted::correct(&arrival.sqs_id, count));
         }
         Ok(arrivals)
     }

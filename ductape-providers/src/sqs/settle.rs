@@ -6,14 +6,15 @@ use std::time::Duration;
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::connect::{BATCH_MAX, DELAY_MAX, INVISIBLE_MAX, REQUEUE_MAX, closed};
-use super::error;
 use super::gather::Entry;
 use super::member::{Held, Member, SIDE_BY_SIDE, copied};
 use super::publish::seconds;
 use super::topology::Target;
 use super::wire::Wire;
+use super::{error, uncounted};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Route;
@@ -26,8 +27,40 @@ pub(super) struct SqsSettler(pub(super) Arc<Member>);
 /// What is to be done with a slot's delivery.
 enum Work {
     Delete(Held),
-    Show(Held, i32),
+    Show(Held, Show),
     Copy(Held, Duration),
+}
+
+/// When a delivery is seen again.
+#[derive(Clone, Copy)]
+struct Show {
+    /// As SQS counts it, rounded up.
+    seconds: i32,
+    /// The time itself, where it is no whole second, and when it is too late to say it.
+    exactly: Option<(Instant, Instant)>,
+}
+
+/// How long before the whole second is over a message is shown at its exact time; later it is not worth a request.
+const EARLIER_LEAST: Duration = Duration::from_millis(100);
+/// Beyond this a second more or less is none of the matter.
+const EXACT_MAX: Duration = Duration::from_secs(5);
+
+impl Show {
+    const NOW: Self = Self {
+        seconds: 0,
+        exactly: None,
+    };
+
+    fn after(after: Duration, now: Instant) -> Self {
+        let seconds = seconds(after);
+        let whole = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        let earlier = whole.saturating_sub(after);
+        let exact = after <= EXACT_MAX && earlier >= EARLIER_LEAST;
+        Self {
+            seconds,
+            exactly: exact.then(|| (now + after, now + whole.saturating_sub(EARLIER_LEAST / 2))),
+        }
+    }
 }
 
 fn lost() -> Error {
@@ -49,7 +82,7 @@ impl Member {
         }
         match slot.how {
             Settlement::Ack | Settlement::Reject => Ok(Work::Delete(held)),
-            Settlement::Requeue => Ok(Work::Show(held, 0)),
+            Settlement::Requeue => Ok(Work::Show(held, Show::NOW)),
             Settlement::RequeueAfter(after) => {
                 let total = now.duration_since(held.received).saturating_add(after);
                 if after > REQUEUE_MAX || total > INVISIBLE_MAX {
@@ -62,7 +95,7 @@ impl Member {
                 if after <= DELAY_MAX && !after.is_zero() && self.copies_retries(held.queue) {
                     return Ok(Work::Copy(held, after));
                 }
-                Ok(Work::Show(held, seconds(after)))
+                Ok(Work::Show(held, Show::after(after, now)))
             }
         }
     }
@@ -171,19 +204,22 @@ impl Member {
         }
     }
 
-    async fn carry_out(&self, work: Vec<(usize, Work)>) -> Vec<(usize, Result<()>)> {
-        let (mut deletions, mut shows, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+    async fn carry_out(self: &Arc<Self>, work: Vec<(usize, Work)>) -> Vec<(usize, Result<()>)> {
+        let (mut deletions, mut shows, mut copies, mut exact) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (slot, work) in work {
             match work {
                 Work::Delete(held) => deletions.push((held.queue, (slot, held.handle))),
-                Work::Show(held, seconds) => {
-                    shows.push((held.queue, held.number, (slot, held.handle, seconds)));
+                Work::Show(held, show) => {
+                    if let Some(exactly) = show.exactly {
+                        exact.push((slot, exactly, held.queue, held.handle.clone()));
+                    }
+                    shows.push((held.queue, held.number, (slot, held.handle, show.seconds)));
                 }
                 Work::Copy(held, after) => copies.push((slot, held, after)),
             }
         }
-        // The last received first: some stand-ins put what comes back in front.
-        shows.sort_by_key(|(_, number, _)| std::cmp::Reverse(*number));
+        shows.sort_by_key(|(_, number, _)| *number);
         let queues = 0..self.queues.len();
         let deletions = queues.clone().map(|at| {
             let of_queue = deletions.iter().filter(|(queue, _)| *queue == at);
@@ -191,7 +227,12 @@ impl Member {
         });
         let shows = queues.map(|at| {
             let of_queue = shows.iter().filter(|(queue, _, _)| *queue == at);
-            self.change_visibility(at, of_queue.map(|(_, _, entry)| entry.clone()).collect())
+            let mut of_queue: Vec<_> = of_queue.map(|(_, _, entry)| entry.clone()).collect();
+            if self.queues[at].fifo {
+                // As for what is given back.
+                of_queue.reverse();
+            }
+            self.change_visibility(at, of_queue)
         });
         let mut copying = Vec::with_capacity(copies.len());
         for (slot, held, after) in copies {
@@ -205,7 +246,29 @@ impl Member {
             futures_util::future::join_all(shows),
             copies
         );
-        acked.into_iter().chain(visible).flatten().chain(sent).collect()
+        let all: Vec<(usize, Result<()>)> = acked.into_iter().chain(visible).flatten().chain(sent).collect();
+        for (slot, exactly, queue, handle) in exact {
+            if all.iter().any(|(at, outcome)| *at == slot && outcome.is_ok()) {
+                self.show_at(exactly, queue, handle);
+            }
+        }
+        all
+    }
+
+    /// Shows a message at its exact time, which is before SQS does by itself. Should this process end, SQS does.
+    fn show_at(self: &Arc<Self>, (exactly, latest): (Instant, Instant), queue: usize, handle: String) {
+        let member = Arc::clone(self);
+        let Ok(place) = Arc::clone(&self.inner.exact).try_acquire_owned() else {
+            return;
+        };
+        tokio::spawn(async move {
+            tokio::time::sleep_until(exactly).await;
+            // Later, the message may be another's already.
+            if clock::now() < latest {
+                member.change_visibility(queue, vec![(0, handle, 0)]).await;
+            }
+            drop(place);
+        });
     }
 }
 
@@ -231,7 +294,7 @@ impl Settler for SqsSettler {
             .collect();
         // Before it is visible: it may come again before the answer does.
         for (_, sqs_id) in &given_back {
-            member.inner.uncounted.note(sqs_id);
+            uncounted::note(sqs_id);
         }
         for (at, outcome) in member.carry_out(work).await {
             let slot = &mut batch[at];

@@ -134,7 +134,8 @@ impl Subscription for SqsSubscription {
     async fn receive(&mut self, into: &mut Vec<Delivery>, max: NonZeroUsize) -> Result<()> {
         let member = Arc::clone(&self.member);
         let max = max.min(RECEIVE_MAX).get();
-        let awaiting = Awaiting::new(&member);
+        let had = into.len();
+        let _awaiting = Awaiting::new(&member);
         loop {
             let changed = member.changed.notified();
             tokio::pin!(changed);
@@ -142,27 +143,25 @@ impl Subscription for SqsSubscription {
             if *self.closing.borrow() {
                 return Err(closed());
             }
-            let outdated = {
+            let (outdated, polls) = {
                 let mut state = member.state();
-                let before = into.len();
                 let outdated = state.hand_out(into, max, clock::now(), member.lease());
-                if into.len() > before {
-                    drop(state);
-                    if !outdated.is_empty() {
-                        let member = Arc::clone(&member);
-                        tokio::spawn(async move { member.give_back(outdated).await });
-                    }
-                    drop(awaiting);
-                    return Ok(());
-                }
-                if let Some(error) = state.failed.take() {
+                if into.len() == had
+                    && let Some(error) = state.failed.take()
+                {
                     return Err(error);
                 }
-                if outdated.is_empty() {
-                    poll::start(&member, &mut state, max);
-                }
-                outdated
+                let waits = into.len() == had && outdated.is_empty();
+                let polls = if waits {
+                    poll::start(&member, &mut state, max)
+                } else {
+                    Vec::new()
+                };
+                (outdated, polls)
             };
+            for poll in polls {
+                tokio::spawn(poll.run());
+            }
             if !outdated.is_empty() {
                 let member = Arc::clone(&member);
                 tokio::spawn(async move {
@@ -170,6 +169,9 @@ impl Subscription for SqsSubscription {
                     member.changed.notify_waiters();
                     given
                 });
+            }
+            if into.len() > had {
+                return Ok(());
             }
             tokio::select! {
                 () = changed => {}

@@ -5,14 +5,27 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// How many messages are remembered; the oldest are forgotten, and count what SQS says.
 const REMEMBERED_MAX: usize = 4096;
 
+/// What all connections of this process gave back.
+static UNCOUNTED: LazyLock<Uncounted> = LazyLock::new(Uncounted::default);
+
+/// Notes that a delivery of the message was none.
+pub(super) fn note(sqs_id: &str) {
+    UNCOUNTED.note(sqs_id);
+}
+
+/// The count without the deliveries that were none.
+pub(super) fn correct(sqs_id: &str, count: NonZeroU32) -> NonZeroU32 {
+    UNCOUNTED.correct(sqs_id, count)
+}
+
 /// How often messages were given back unhandled, by what SQS knows them by.
 #[derive(Debug, Default)]
-pub(super) struct Uncounted(Mutex<Memory>);
+struct Uncounted(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -21,8 +34,7 @@ struct Memory {
 }
 
 impl Uncounted {
-    /// Notes that a delivery of the message was none.
-    pub(super) fn note(&self, sqs_id: &str) {
+    fn note(&self, sqs_id: &str) {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = memory.counts.get_mut(sqs_id) {
             *count = count.saturating_add(1);
@@ -37,8 +49,7 @@ impl Uncounted {
         memory.order.push_back(sqs_id.to_owned());
     }
 
-    /// The count without the deliveries that were none.
-    pub(super) fn correct(&self, sqs_id: &str, count: NonZeroU32) -> NonZeroU32 {
+    fn correct(&self, sqs_id: &str, count: NonZeroU32) -> NonZeroU32 {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let none = memory.counts.get(sqs_id).copied().unwrap_or_default();
         NonZeroU32::new(count.get().saturating_sub(none)).unwrap_or(NonZeroU32::MIN)

@@ -90,7 +90,17 @@ async fn a_retry_waits_as_a_copy(context: Context) -> Result<(), Failure> {
         capability.requeue = Requeue::None;
     })
     .await?;
-    check!(copies == 2, "two retries made {copies} copies");
+    // A broker that delays no message for one group gets none: its retries wait in the process.
+    let can = context.connect().await?.capability();
+    let expected = if can.route_to_group && can.group_delay_max.is_some() {
+        2
+    } else {
+        0
+    };
+    check!(
+        copies == expected,
+        "two retries made {copies} copies, not {expected}"
+    );
     Ok(())
 }
 
