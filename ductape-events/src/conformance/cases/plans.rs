@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ductape_providers::capability::Requeue;
-use ductape_providers::conformance::{Context, Failure, check};
+use ductape_providers::conformance::{Applies, Context, Failure, check};
 use ductape_providers::{Capability, Outgoing, Route};
 
 use super::case;
@@ -17,7 +17,7 @@ const GROUP: &str = "plans";
 pub(super) static CASES: &[ductape_providers::conformance::Case] = &[
     case!("R-210", a_retry_waits_at_the_broker),
     case!("R-211", a_retry_waits_in_the_process),
-    case!("R-212", a_retry_waits_as_a_copy),
+    case!("R-212", a_retry_waits_as_a_copy, copies),
     case!("R-213", a_message_that_ends_its_process_ends_as_a_dead_letter),
     case!("R-214", a_retry_held_at_shutdown_is_given_back),
 ];
@@ -82,6 +82,21 @@ async fn a_retry_waits_in_the_process(context: Context) -> Result<(), Failure> {
     .await?;
     check!(copies == 0, "a short wait made {copies} copies");
     Ok(())
+}
+
+/// A broker where a copy can wait for its group; on another the retry waits in the process, however long.
+fn copies(capability: &Capability) -> Applies {
+    let can = capability.route_to_group && capability.group_delay_max.is_some();
+    Applies::when(can, "group_delay_max", |context| {
+        Box::pin(async move {
+            let copies = fails_twice(&context, Duration::ZERO, |capability| {
+                capability.requeue = Requeue::None;
+            })
+            .await?;
+            check!(copies == 0, "a broker where no copy can wait got {copies} copies");
+            Ok(())
+        })
+    })
 }
 
 async fn a_retry_waits_as_a_copy(context: Context) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ductape_providers::conformance::{Context, Failure, check};
-use ductape_providers::{MessageId, Outgoing};
+use ductape_providers::conformance::{Applies, Context, Failure, check};
+use ductape_providers::{Capability, MessageId, Outgoing};
 use serde_json::{Value, json};
 
 use super::case;
@@ -22,7 +22,7 @@ const GROUP: &str = "produce";
 pub(super) static CASES: &[ductape_providers::conformance::Case] = &[
     case!("R-007", content_type_default),
     case!("R-009", multiple_topics_one_handler),
-    case!("R-019", produce_options_are_of_one_call),
+    case!("R-019", produce_options_are_of_one_call, delay),
     case!("R-112", cloudevents_binary_mode),
     case!("R-201", produce_after_shutdown_is_refused),
     case!("R-202", produce_all_keeps_order_and_answers_each),
@@ -91,6 +91,31 @@ async fn multiple_topics_one_handler(context: Context) -> Result<(), Failure> {
         "one handler of two topics was called with {came:?}"
     );
     program.shutdown().await
+}
+
+/// A broker that can deliver later; another one's delay is refused, and what asked for it is not sent.
+fn delay(capability: &Capability) -> Applies {
+    Applies::when(
+        capability.publish_delay_max.is_some(),
+        "publish_delay_max",
+        |context| {
+            Box::pin(async move {
+                let topic = context.topic("t")?;
+                let program = Setup::new(&context).await?.topic(&topic).start().await?;
+                let later = ProduceOptions::default().delay(context.harness().delay());
+                match program.try_produce(&topic, "later", later).await {
+                    Err(error) => check!(
+                        error.code() == ErrorCode::Unsupported
+                            && error.publish_outcome() == Some(PublishOutcome::Rejected),
+                        "a delay was answered with {error}, {:?}",
+                        error.publish_outcome()
+                    ),
+                    Ok(receipt) => return Err(Failure::new(format!("a delay was confirmed: {receipt:?}"))),
+                }
+                program.shutdown().await
+            })
+        },
+    )
 }
 
 async fn produce_options_are_of_one_call(context: Context) -> Result<(), Failure> {
