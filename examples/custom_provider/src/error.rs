@@ -53,3 +53,13 @@ pub(crate) fn line(path: &Path, number: usize, why: impl std::fmt::Display) -> E
     .with("file", path.display())
     .with("line", number)
 }
+
+/// The same failure for another slot of a batch.
+pub(crate) fn again(error: &Error) -> Error {
+    let same = Error::new(error.kind(), error.to_string()).with_temporary(error.is_temporary());
+    if error.is_indeterminate() {
+        same.with_indeterminate()
+    } else {
+        same
+    }
+}

@@ -183,12 +183,7 @@ impl Provider for Journal {
             }
             Err(error) => {
                 for at in slots {
-                    let same = Error::new(error.kind(), error.to_string());
-                    batch[at].outcome = Some(Err(if error.is_indeterminate() {
-                        same.with_indeterminate()
-                    } else {
-                        same
-                    }));
+                    batch[at].outcome = Some(Err(error::again(&error)));
                 }
             }
         }

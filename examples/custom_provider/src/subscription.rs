@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ductape_providers::spec::Source;
 use ductape_providers::{
-    Delivery, Error, Receipt, Result, SettleSlot, Settlement, Settler, Subscription, SubscriptionSpec,
+    Delivery, Receipt, Result, SettleSlot, Settlement, Settler, Subscription, SubscriptionSpec,
 };
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
@@ -119,7 +119,7 @@ impl Settler for JournalSettler {
             }
             Err(error) => {
                 for slot in batch {
-                    slot.outcome = Some(Err(Error::new(error.kind(), error.to_string())));
+                    slot.outcome = Some(Err(error::again(&error)));
                 }
             }
         }

@@ -203,7 +203,7 @@ impl Topic {
         }
         if let Err(error) = self.append(&mut file, records) {
             for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
-                *outcome = Err(again(&error));
+                *outcome = Err(error::again(&error));
             }
         }
         outcomes
@@ -250,7 +250,7 @@ impl Topic {
             let queue = state.queues.entry(queue.clone()).or_default();
             for (at, entry) in done {
                 queue.push(entry);
-                outcomes[at] = Err(again(&error));
+                outcomes[at] = Err(error::again(&error));
             }
             drop(state);
             self.changed.send_replace(());
@@ -330,16 +330,6 @@ impl Topic {
             queue.give_back(member.id);
         }
         self.changed.send_replace(());
-    }
-}
-
-/// The same failure for another message of the batch.
-fn again(error: &Error) -> Error {
-    let same = Error::new(error.kind(), error.to_string());
-    if error.is_indeterminate() {
-        same.with_indeterminate()
-    } else {
-        same
     }
 }
 

@@ -68,4 +68,8 @@ async fn the_runtime_keeps_its_promises_over_the_journal() {
     let report = run_cases(Arc::new(InFolder::new()), cases, &Filter::all()).await;
     println!("{report}");
     report.assert_passed();
+    assert_eq!(
+        report.outcome("R-212"),
+        Some(&Outcome::Unsupported("group_delay_max"))
+    );
 }
