@@ -12,11 +12,10 @@
 //! 5. `tests/conformance.rs` tells the suite how to get a handle, and asserts that it passed.
 //!
 //! What the journal is not: quick (each publish waits for the disk), small (it forgets nothing, so that any group can
-//! [`seek`][Provider::seek]), or shared (one process at a time has the folder).
+//! [`seek`](ductape_providers::Provider::seek)), or shared (one process at a time has the folder).
 //!
 //! [`Capability::least`]: ductape_providers::Capability::least
 //! [`Provider`]: ductape_providers::Provider
-//! [`Provider::seek`]: ductape_providers::Provider::seek
 //! [`ErrorKind::Unsupported`]: ductape_providers::ErrorKind::Unsupported
 //! [`ErrorKind::LeaseLost`]: ductape_providers::ErrorKind::LeaseLost
 
