@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ductape_providers::conformance::{Context, Failure};
-use ductape_providers::{AnyProvider, GroupSpec, TopicName};
+use ductape_providers::{AnyProvider, Capability, GroupSpec, TopicName};
 
 use super::TEST_MODE;
 use crate::consumer::{Backoff, ConsumerOptions, RetryOptions};
@@ -202,6 +202,40 @@ impl Program {
             .ductape
             .dead_letters(topic.event().as_str(), group.name.as_str(), 100);
         letters.await.map_err(|error| step("dead_letters", &error))
+    }
+
+    /// What the broker of `topic` can do.
+    pub(super) fn capability(&self, topic: &TopicName) -> Result<Capability, Failure> {
+        let route = self
+            .ductape
+            .context()
+            .wiring()
+            .route_by_name(topic.event().as_str());
+        route
+            .map(|route| route.capability)
+            .map_err(|error| step("route", &error))
+    }
+
+    /// Waits until `count` attempts have failed and are to be tried again.
+    pub(super) async fn retried(&self, count: u64) -> Result<(), Failure> {
+        let deadline = crate::clock::now() + self.patience;
+        while self
+            .ductape
+            .stats()
+            .iter()
+            .map(|stats| stats.retried)
+            .sum::<u64>()
+            < count
+        {
+            if crate::clock::now() > deadline {
+                return Err(Failure::new(format!(
+                    "{count} attempts did not fail within {:?}",
+                    self.patience
+                )));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     pub(super) async fn shutdown(&self) -> Result<(), Failure> {

@@ -321,3 +321,34 @@ impl Connected {
         providers
     }
 }
+
+#[cfg(all(test, feature = "redis"))]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Ductape, ErrorCode, clock};
+
+    #[tokio::test]
+    async fn a_broker_that_is_not_there_is_waited_for_and_then_told() {
+        // A port that was free a moment ago, and that nobody listens at.
+        let port = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let text = format!(
+            "[brokers.a.environments.dev]\ntype = 'REDIS'\nhost = '127.0.0.1'\nport = {port}\n[brokers.a.topics.b]\n"
+        );
+        let began = clock::now();
+        let limit = Duration::from_millis(700);
+        let built = Ductape::builder()
+            .without_inventory()
+            .config_text(text)
+            .startup_timeout(limit)
+            .build()
+            .await;
+        let error = built.err().unwrap();
+        assert_eq!(error.code(), ErrorCode::ConnectionFailed, "{error}");
+        assert!(error.is_temporary(), "{error}");
+        assert!(began.elapsed() >= limit, "{:?}", began.elapsed());
+    }
+}

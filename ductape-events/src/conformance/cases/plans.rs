@@ -20,6 +20,7 @@ pub(super) static CASES: &[ductape_providers::conformance::Case] = &[
     case!("R-212", a_retry_waits_as_a_copy, copies),
     case!("R-213", a_message_that_ends_its_process_ends_as_a_dead_letter),
     case!("R-214", a_retry_held_at_shutdown_is_given_back),
+    case!("R-215", a_waiting_retry_outlives_its_program),
 ];
 
 /// Fails twice, 250 ms apart, on a broker of which the capability is changed; answers the copies that were made.
@@ -186,4 +187,51 @@ async fn a_retry_held_at_shutdown_is_given_back(context: Context) -> Result<(), 
     let calls = log.until(1, second.patience).await?;
     check!(calls[0].text == "held", "{calls:?}");
     second.shutdown().await
+}
+
+/// The program ends without a word while a retry waits: another handles it, and where the broker holds retries or copies
+/// it knows that it is the second attempt.
+async fn a_waiting_retry_outlives_its_program(context: Context) -> Result<(), Failure> {
+    let (topic, group) = (context.topic("t")?, context.group("g")?);
+    let wait = context.harness().delay() * 3;
+    let (first, second) = (Log::default(), Log::default());
+    let program = Setup::new(&context)
+        .await?
+        .hold_max(Duration::ZERO)
+        .consumer(
+            &topic,
+            &group,
+            tries(5, wait),
+            first.decides(|_| fails("not yet")),
+        )
+        .start()
+        .await?;
+    let capability = program.capability(&topic)?;
+    let receipt = program.produce(&topic, "waits").await?;
+    first.until(1, program.patience).await?;
+    // Until the wait has begun: its plan is under way when the attempt is counted as one to be tried again.
+    program.retried(1).await?;
+    tokio::time::sleep(wait / 3).await;
+    drop(program);
+    let program = Setup::new(&context)
+        .await?
+        .consumer(&topic, &group, tries(5, wait), second.done())
+        .start()
+        .await?;
+    let calls = second.until(1, program.patience + wait).await?;
+    check!(
+        calls[0].id == receipt.process_id,
+        "another message came: {:?}",
+        calls[0]
+    );
+    let kept = capability.route_to_group && capability.group_delay_max.is_some_and(|max| wait <= max)
+        || matches!(capability.requeue, Requeue::Delayed { max, .. } if capability.delivery_count && wait <= max);
+    check!(
+        !kept || calls[0].attempt == 2,
+        "the second attempt came as number {}",
+        calls[0].attempt
+    );
+    program.settled().await?;
+    check!(second.len() == 1, "it was handled {} times", second.len());
+    program.shutdown().await
 }
