@@ -32,6 +32,7 @@ impl PubSubSubscription {
         check_group(&spec.group).map_err(with)?;
         let known = inner.known(&spec.topic);
         let [messages, group, letters] = inner.wanted(&spec.topic, &known, &spec.group);
+        let topic = messages.topic.clone();
         let mut temporary = Vec::new();
         let wanted = match spec.source {
             From::Messages => {
@@ -44,7 +45,7 @@ impl PubSubSubscription {
         };
         let mut sources = Vec::new();
         for (kind, wanted) in wanted {
-            let Some(ordered) = inner.look(kind, &wanted).await.map_err(with)? else {
+            let Some(ordered) = inner.look(kind, &wanted, &topic).await.map_err(with)? else {
                 continue;
             };
             sources.push(Source {
@@ -69,7 +70,7 @@ impl PubSubSubscription {
 
 impl Inner {
     /// Looks whether a subscription is there, and whether it keeps order. `None` for one that need not be there.
-    async fn look(&self, kind: Kind, wanted: &Wanted) -> Result<Option<bool>> {
+    async fn look(&self, kind: Kind, wanted: &Wanted, topic: &str) -> Result<Option<bool>> {
         if self.settings.declare == Declare::Off {
             return Ok(Some(wanted.ordered));
         }
@@ -84,11 +85,11 @@ impl Inner {
             );
             return Ok(None);
         }
-        if self.has_topic(&wanted.topic).await? {
+        if self.has_topic(topic).await? {
             let text = format!("no subscription `{path}`; declare the group first");
             return Err(Error::new(ErrorKind::GroupMissing, text).with("provider", "pubsub"));
         }
-        let topic = self.settings.topic_path(&wanted.topic);
+        let topic = self.settings.topic_path(topic);
         let text = format!("no topic `{topic}`; declare it first");
         Err(Error::new(ErrorKind::TopicMissing, text).with("provider", "pubsub"))
     }
