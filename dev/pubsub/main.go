@@ -3,10 +3,12 @@
 // The emulator (0.8.20) keeps a streaming pull that was cancelled, or whose process ended, for ever: it goes on offering it
 // messages, in a hot loop, and no other subscriber gets them. It notices only a stream whose client ends its side first, as
 // not every client does and no killed one can. This program passes every call on to the emulator, and does that much for
-// the clients: when one is gone, it ends the client's side of the call, waits, and only then cancels it.
+// the clients: when one is gone, it ends the client's side of the call, waits, and only then cancels it. What is not gRPC,
+// the emulator's HTTP, goes through as it is.
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -141,6 +143,60 @@ func answers(emulator grpc.ClientStream, client grpc.ServerStream) error {
 	}
 }
 
+// sorted is a listener that keeps the connections that speak gRPC, and passes the others on.
+type sorted struct {
+	net.Listener
+	grpc chan net.Conn
+	to   string
+}
+
+func (s sorted) Accept() (net.Conn, error) { return <-s.grpc, nil }
+
+func (s sorted) sort() {
+	for {
+		connection, err := s.Listener.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go func() {
+			peeked := bufio.NewReader(connection)
+			// How HTTP/2, and so gRPC, begins.
+			begins, err := peeked.Peek(3)
+			switch {
+			case err != nil:
+				_ = connection.Close()
+			case string(begins) == "PRI":
+				s.grpc <- begun{connection, peeked}
+			default:
+				s.pipe(connection, peeked)
+			}
+		}()
+	}
+}
+
+// begun is a connection of which a part was read.
+type begun struct {
+	net.Conn
+	read io.Reader
+}
+
+func (b begun) Read(into []byte) (int, error) { return b.read.Read(into) }
+
+func (s sorted) pipe(client net.Conn, begun io.Reader) {
+	defer client.Close()
+	emulator, err := net.Dial("tcp", s.to)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer emulator.Close()
+	go func() {
+		_, _ = io.Copy(emulator, begun)
+		_ = emulator.(*net.TCPConn).CloseWrite()
+	}()
+	_, _ = io.Copy(client, emulator)
+}
+
 func main() {
 	listen := flag.String("listen", "127.0.0.1:29085", "where clients connect")
 	to := flag.String("emulator", "127.0.0.1:29086", "where the emulator listens")
@@ -167,5 +223,7 @@ func main() {
 		grpc.MaxSendMsgSize(bytesMax),
 	)
 	log.Printf("passing calls from %s to the emulator at %s", *listen, *to)
-	log.Fatal(server.Serve(listener))
+	both := sorted{listener, make(chan net.Conn), *to}
+	go both.sort()
+	log.Fatal(server.Serve(both))
 }

@@ -81,9 +81,11 @@ pub(super) struct Held {
 /// A delivery that is not settled yet.
 #[derive(Debug)]
 pub(super) struct InHand {
+    /// Its place in the order in which messages came.
+    pub(super) number: u64,
     pub(super) handler: Handler,
-    /// What is delivered again in its place in the order of its key.
-    pub(super) again: Option<(u64, Incoming)>,
+    /// What is delivered again in its place, in the order of its key.
+    pub(super) again: Option<Incoming>,
 }
 
 /// Why nothing more comes.
@@ -253,16 +255,19 @@ impl State {
         None
     }
 
-    /// Everything that is not settled.
+    /// Everything that is not settled, in the order in which it came, so that it is given back in that order.
     fn drain(&mut self) -> Vec<Handler> {
-        let ready = std::mem::take(&mut self.ready).into_values();
-        let waiting = std::mem::take(&mut self.waiting).into_values();
-        let in_hand = self.in_hand.clear().into_iter().map(|held| held.handler);
-        ready
-            .chain(waiting)
-            .map(|held| held.handler)
-            .chain(in_hand)
-            .collect()
+        let waiting = std::mem::take(&mut self.waiting);
+        let waiting = waiting
+            .into_iter()
+            .map(|((_, number), held)| (number, held.handler));
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let ready = ready.map(|(number, held)| (number, held.handler));
+        let in_hand = self.in_hand.clear().into_iter();
+        let in_hand = in_hand.map(|held| (held.number, held.handler));
+        let mut all: Vec<(u64, Handler)> = waiting.chain(ready).chain(in_hand).collect();
+        all.sort_unstable_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, handler)| handler).collect()
     }
 
     /// Puts a delivery back in its place.

@@ -32,10 +32,14 @@ fn settle(state: &mut State, receipt: &Receipt, how: Settlement) -> Result<()> {
             "hold it in the process until then",
         ));
     }
-    let InHand { handler, again } = state.in_hand.take(receipt).ok_or_else(lease_lost)?;
+    let InHand {
+        number,
+        handler,
+        again,
+    } = state.in_hand.take(receipt).ok_or_else(lease_lost)?;
     match (how, again) {
         // It would come back behind what this process has of its key.
-        (Settlement::Requeue, Some((number, message))) => {
+        (Settlement::Requeue, Some(message)) => {
             let held = Held {
                 message,
                 handler,

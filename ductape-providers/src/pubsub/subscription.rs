@@ -119,8 +119,12 @@ impl Subscription for PubSubSubscription {
                         handler,
                         ordered,
                     } = held;
-                    let again = ordered.then(|| (number, message.clone()));
-                    let receipt = state.in_hand.insert(InHand { handler, again });
+                    let again = ordered.then(|| message.clone());
+                    let receipt = state.in_hand.insert(InHand {
+                        number,
+                        handler,
+                        again,
+                    });
                     into.push(Delivery { message, receipt });
                     count += 1;
                 }
