@@ -1,4 +1,4 @@
-// A door before Google's Pub/Sub emulator.
+// A door before Google's Pub/Sub emulator, which it starts when it is given the command.
 //
 // The emulator (0.8.20) keeps a streaming pull that was cancelled, or whose process ended, for ever: it goes on offering it
 // messages, in a hot loop, and no other subscriber gets them. It notices only a stream whose client ends its side first, as
@@ -16,6 +16,11 @@ import (
 	"io"
 	"log"
 	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -197,10 +202,32 @@ func (s sorted) pipe(client net.Conn, begun io.Reader) {
 	_, _ = io.Copy(client, emulator)
 }
 
+// run starts the emulator, which ends with this program, as this program does with it.
+func run(command []string) {
+	emulator := exec.Command(command[0], command[1:]...)
+	emulator.Stdout, emulator.Stderr = os.Stdout, os.Stderr
+	tie(emulator)
+	if err := emulator.Start(); err != nil {
+		log.Fatal(err)
+	}
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-told
+		_ = emulator.Process.Kill()
+	}()
+	go func() { log.Fatalf("the emulator ended: %v", emulator.Wait()) }()
+}
+
 func main() {
+	// What is tied to this process is tied to the thread that started it.
+	runtime.LockOSThread()
 	listen := flag.String("listen", "127.0.0.1:29085", "where clients connect")
 	to := flag.String("emulator", "127.0.0.1:29086", "where the emulator listens")
 	flag.Parse()
+	if command := flag.Args(); len(command) > 0 {
+		run(command)
+	}
 
 	emulator, err := grpc.NewClient(
 		*to,

@@ -105,6 +105,15 @@ impl Remote {
             }
             "pubsub" => Self {
                 config: json!({"type": "GOOGLE_PUBSUB", "projectId": "conformance", "endpoint": variable("DUCTAPE_TEST_PUBSUB")}),
+                // The client extends what is in hand; three of these are longer than the 10 s that Pub/Sub waits at least.
+                lease: Duration::from_secs(4),
+                // The client sends acks ten times a second, and the emulator looks for what to deliver as often.
+                quiet: Duration::from_millis(800),
+                // Longer than the least lease: what is on its way to a subscription that ends comes after that.
+                patience: Duration::from_secs(20),
+                concurrency: 4,
+                // The emulator keeps everything in memory, and would forget it.
+                stoppable: false,
                 ..common
             },
             _ => Self {

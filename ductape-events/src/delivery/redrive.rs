@@ -1,5 +1,6 @@
 //! Dead letters, once they are there: looked at, and sent back to their group.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -141,6 +142,7 @@ impl DeadLetters {
         let mut report = ReprocessReport::default();
         // Kept in hand to the end, or they would come again and again.
         let mut kept = Vec::new();
+        let mut sent = HashSet::new();
         let done = loop {
             let came = match reader.receive(left.min(STEP)).await {
                 Ok(came) if came.is_empty() => break Ok(()),
@@ -148,7 +150,10 @@ impl DeadLetters {
                 Err(error) => break Err(self.failed("can't be read", error)),
             };
             left = left.saturating_sub(came.len());
-            if let Err(error) = self.send_back(came, &mut reader, &mut report, &mut kept).await {
+            if let Err(error) = self
+                .send_back(came, &mut reader, &mut report, &mut kept, &mut sent)
+                .await
+            {
                 break Err(error.with("reprocessed", report.reprocessed));
             }
         };
@@ -162,10 +167,14 @@ impl DeadLetters {
         reader: &mut Reader,
         report: &mut ReprocessReport,
         kept: &mut Vec<Receipt>,
+        sent: &mut HashSet<MessageId>,
     ) -> Result<(), BrokerError> {
         let (mut slots, mut receipts) = (Vec::new(), Vec::new());
         for letter in letters {
-            if let Some(copy) = redriven(&letter.message, &self.group.name) {
+            if !sent.insert(letter.message.id.clone()) {
+                // It was sent back just now, and failed again: that is for another time.
+                kept.push(letter.receipt);
+            } else if let Some(copy) = redriven(&letter.message, &self.group.name) {
                 slots.push(PublishSlot::new(copy));
                 receipts.push(letter.receipt);
             } else {

@@ -37,6 +37,8 @@ const REOPEN_MIN: Duration = Duration::from_millis(100);
 const REOPEN_MAX: Duration = Duration::from_secs(5);
 /// The most messages that wait for their time in this process.
 const WAITING_MAX: u32 = 10_000;
+/// How long a member's hands may be full before it gives back what an emulator sent it beyond that.
+const FULL_MAX: Duration = Duration::from_secs(1);
 /// How long the client keeps leases; longer than anything waits.
 const LEASE_MAX: Duration = Duration::from_hours(48);
 
@@ -65,6 +67,8 @@ pub(super) struct State {
     /// What was received and is not settled.
     pub(super) in_hand: Receipts<InHand>,
     came: u64,
+    /// How many deliveries were settled.
+    pub(super) settled: usize,
     last_came: Option<Instant>,
     ended: Option<Ended>,
 }
@@ -159,6 +163,12 @@ impl Live {
             let tokens = Arc::default();
             let feed = feed(Arc::clone(self), Arc::clone(inner), source, Arc::clone(&tokens));
             let task = inner.runtime.spawn(feed);
+            feeds.push(Feed { task, tokens });
+        }
+        if inner.settings.anonymous {
+            // An emulator sends what it has, however much is in hand.
+            let task = inner.runtime.spawn(share(Arc::clone(self)));
+            let tokens = Arc::default();
             feeds.push(Feed { task, tokens });
         }
     }
@@ -299,6 +309,30 @@ fn open(inner: &Inner, source: &Source, prefetch: usize) -> MessageStream {
         .set_max_lease_extension(source.lease)
         .set_max_lease(LEASE_MAX)
         .build()
+}
+
+/// Gives back what another member could have: the surplus of one whose hands stay full. What has a key stays, or it would
+/// come out of order.
+async fn share(live: Arc<Live>) {
+    let mut before = 0;
+    loop {
+        sleep(FULL_MAX).await;
+        let surplus: Vec<Held> = {
+            let mut state = live.lock();
+            let stuck = state.in_hand.len() >= live.prefetch && state.settled == before;
+            before = state.settled;
+            if stuck {
+                state
+                    .ready
+                    .extract_if(.., |_, held| !held.ordered)
+                    .map(|(_, held)| held)
+                    .collect()
+            } else {
+                Vec::new()
+            }
+        };
+        drop(surplus);
+    }
 }
 
 async fn feed(live: Arc<Live>, inner: Arc<Inner>, source: Source, tokens: Arc<Mutex<Vec<ShutdownToken>>>) {
