@@ -38,7 +38,7 @@ const REOPEN_MAX: Duration = Duration::from_secs(5);
 /// The most messages that wait for their time in this process.
 const WAITING_MAX: u32 = 10_000;
 /// How long a member's hands may be full before it gives back what an emulator sent it beyond that.
-const FULL_MAX: Duration = Duration::from_secs(1);
+const FULL_MAX: Duration = Duration::from_millis(300);
 /// How long the client keeps leases; longer than anything waits.
 const LEASE_MAX: Duration = Duration::from_hours(48);
 
