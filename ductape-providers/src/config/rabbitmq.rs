@@ -125,7 +125,7 @@ impl RabbitMqConfig {
         })
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match &self.server {
             RabbitMqServer::Url { url } => url.to_string(),
             RabbitMqServer::Parts {
