@@ -63,8 +63,15 @@ impl Remote {
             stoppable: true,
         };
         match name {
+            // Members of a group share its partitions anew when one comes or goes, which takes one to two seconds.
             "kafka" => Self {
-                config: json!({"type": "KAFKA", "brokers": [variable("DUCTAPE_TEST_KAFKA")], "clientId": "conformance"}),
+                config: json!({"type": "KAFKA", "brokers": [variable("DUCTAPE_TEST_KAFKA")], "clientId": "conformance",
+                    "partitions": 3}),
+                wrong: Some(
+                    json!({"type": "KAFKA", "brokers": [variable("DUCTAPE_TEST_KAFKA_SASL")], "clientId": "conformance",
+                        "sasl": {"mechanism": "scram-sha-256", "username": "ductape", "password": "wrong"}}),
+                ),
+                quiet: Duration::from_millis(1_500),
                 ..common
             },
             "rabbitmq" => Self {

@@ -32,6 +32,14 @@ pub struct KafkaConfig {
     pub declare: Declare,
     /// A file with the certificate authorities to trust, as PEM; those of the machine when `None`.
     pub ca_file: Option<PathBuf>,
+    /// How many partitions a topic gets that is created: as many members of a group work at one time. 8 by default, at
+    /// most 10,000. A topic that exists keeps what it has.
+    pub partitions: u16,
+    /// How many brokers keep a copy of a topic that is created; the cluster's own default when `None`.
+    pub replication: Option<u16>,
+    /// The largest payload, in bytes: 1,000,000 by default, at most 100,000,000. The topics and the cluster must take it
+    /// with its headers (`max.message.bytes`, `message.max.bytes`).
+    pub payload_bytes_max: u32,
 }
 
 /// How to log in to a Kafka cluster.
@@ -62,6 +70,10 @@ pub enum SaslMechanism {
 }
 
 impl KafkaConfig {
+    const PARTITIONS_DEFAULT: u16 = 8;
+    /// Below the brokers' own default of 1,048,588 bytes, so that there is room for headers and key.
+    const PAYLOAD_BYTES_MAX_DEFAULT: u32 = 1_000_000;
+
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
         const EXAMPLE: &str = "localhost:9092";
         let declare = Declare::read(fields);
@@ -83,6 +95,9 @@ impl KafkaConfig {
         let logs_in = fields.has("sasl");
         let login = fields.object("sasl").and_then(|login| KafkaSasl::read(&login));
         let allow_plaintext = fields.flag("allowPlaintext").unwrap_or_default();
+        let partitions = fields.number("partitions", "a number of partitions", &(1..=10_000));
+        let replication = fields.number("replication", "a number of copies", &(1..=100));
+        let payload = fields.number("payloadBytesMax", "a size in bytes", &(1..=100_000_000));
         let brokers = brokers?;
         if logs_in
             && !ssl
@@ -101,10 +116,17 @@ impl KafkaConfig {
             allow_plaintext,
             declare,
             ca_file,
+            partitions: partitions
+                .and_then(|number| u16::try_from(number).ok())
+                .unwrap_or(Self::PARTITIONS_DEFAULT),
+            replication: replication.and_then(|number| u16::try_from(number).ok()),
+            payload_bytes_max: payload
+                .and_then(|bytes| u32::try_from(bytes).ok())
+                .unwrap_or(Self::PAYLOAD_BYTES_MAX_DEFAULT),
         })
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let brokers: Vec<String> = self.brokers.iter().map(ToString::to_string).collect();
         brokers.join(",")
     }

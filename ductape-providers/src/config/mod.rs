@@ -4,7 +4,7 @@
 //!
 //! | `type` | fields (those with `?` may be left out) |
 //! |---|---|
-//! | `KAFKA` | `brokers`, `clientId`, `groupId?`, `topic?`, `ssl?`, `sasl?` {`mechanism`, `username`, `password`} |
+//! | `KAFKA` | `brokers`, `clientId`, `groupId?`, `topic?`, `ssl?`, `sasl?` {`mechanism`, `username`, `password`}, `partitions?`, `replication?`, `payloadBytesMax?` |
 //! | `RABBITMQ` | `url`, or `host`, `port?`, `username?`, `password?`, `vhost?`, `tls?`; with both `queue?`, `routingKey?` |
 //! | `REDIS` | `host`, `port?`, `username?`, `password?`, `tls?`, `retention?`, `headers?` |
 //! | `AWS_SQS` | `region`, `accessKeyId?`, `secretAccessKey?`, `sessionToken?`, `queueUrls?`, `endpoint?`, `fifo?`, `accountId?` |

@@ -1,24 +1,24 @@
-//! The provider of a Kafka cluster.
+#![doc = include_str!("docs.md")]
 
-use crate::capability::Capability;
-use crate::config::KafkaConfig;
-use crate::connection::ConnectionReport;
-use crate::error::{Error, ErrorKind, Result};
-use crate::provider_dyn::AnyProvider;
+mod admin;
+mod ask;
+mod config;
+mod connect;
+mod declare;
+mod error;
+mod examine;
+mod member;
+mod offsets;
+mod provider;
+mod publish;
+mod settle;
+mod shared;
+mod state;
+mod subscription;
+mod topology;
+mod tracker;
+mod watch;
+mod wire;
 
-/// Connects.
-#[allow(clippy::unused_async)]
-pub(crate) async fn connect(_config: &KafkaConfig) -> Result<AnyProvider> {
-    Err(Error::new(ErrorKind::Unsupported, "not built yet"))
-}
-
-/// What the broker will be able to do, as far as that is known without connecting.
-pub(crate) fn capability(_config: &KafkaConfig) -> Capability {
-    Capability::least(0)
-}
-
-/// Tries a connection, step by step.
-#[allow(clippy::unused_async)]
-pub(crate) async fn test_connection(_config: &KafkaConfig) -> ConnectionReport {
-    crate::connection::Probe::new("kafka", String::new()).finish()
-}
+pub(crate) use config::capability;
+pub(crate) use connect::{connect, test_connection};

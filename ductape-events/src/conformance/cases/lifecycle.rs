@@ -85,8 +85,8 @@ async fn a_running_handler_is_waited_for(context: Context) -> Result<(), Failure
         .consumer(&topic, &group, options, slow)
         .start()
         .await?;
-    program.produce(&topic, "running").await?;
-    program.produce(&topic, "not begun").await?;
+    program.produce_keyed(&topic, "k", "running").await?;
+    program.produce_keyed(&topic, "k", "not begun").await?;
     let calls = log.until(1, program.patience).await?;
     program.shutdown().await?;
     check!(calls[0].at.elapsed() >= LONG, "the handler was not waited for");

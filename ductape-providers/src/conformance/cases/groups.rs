@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{numbered, payloads, sorted, text};
+use super::{in_order, keyed, numbered, payloads, sorted, text};
 use crate::clock;
 use crate::conformance::case::{Case, Failure, case, refused};
 use crate::conformance::context::Context;
@@ -255,11 +255,11 @@ async fn start_latest_default(context: Context) -> Result<(), Failure> {
 async fn start_earliest_option(context: Context) -> Result<(), Failure> {
     let (client, topic) = (context.connect().await?, context.topic("t")?);
     client.declare(&topic, &[]).await?;
-    client.publish(numbered(&topic, 3)).await?;
+    client.publish(in_order(&client, numbered(&topic, 3))).await?;
     let mut group = context.group("new")?;
     group.start = Start::Earliest;
     client.declare(&topic, &[&group]).await?;
-    client.publish(vec![text(&topic, "3")]).await?;
+    client.publish(in_order(&client, vec![text(&topic, "3")])).await?;
     let mut reader = client.reader(&topic, &group).await?;
     let came = payloads(&reader.consume(4).await?);
     check!(
@@ -427,7 +427,37 @@ async fn prefetch_is_per_subscription(context: Context) -> Result<(), Failure> {
     spec.prefetch = NonZeroUsize::MIN;
     let mut first = client.reader_of(&spec).await?;
     let mut second = client.reader_of(&spec).await?;
-    client.publish(numbered(&topic, 3)).await?;
+    // Each of another key, and enough of them: members may share keys rather than messages, and need a moment for it.
+    let messages = |round: usize| (0..30).map(move |i| (format!("key-{i}"), format!("{round}-{i}")));
+    let mut shared = false;
+    for round in 0..20 {
+        let messages = messages(round).map(|(key, payload)| keyed(&topic, &key, &payload));
+        client.publish(messages.collect()).await?;
+        let mut came = [0, 0];
+        while came[0] + came[1] < 30 {
+            let (mut one, mut two) = (Vec::new(), Vec::new());
+            tokio::select! {
+                answer = first.try_receive(&mut one, 1) => answer,
+                answer = second.try_receive(&mut two, 1) => answer,
+            }
+            .map_err(|error| Failure::step("receive", &error))?;
+            came[0] += one.len();
+            came[1] += two.len();
+            for delivery in one {
+                first.ack(delivery).await?;
+            }
+            for delivery in two {
+                second.ack(delivery).await?;
+            }
+        }
+        if came[0] > 2 && came[1] > 2 {
+            shared = true;
+            break;
+        }
+    }
+    check!(shared, "two members of a group do not share its messages");
+    let messages = messages(20).map(|(key, payload)| keyed(&topic, &key, &payload));
+    client.publish(messages.collect()).await?;
     let one = first.next().await?;
     // A member whose prefetch is full does not keep the messages from the other.
     let two = second.next().await?;

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 
 use super::case::Case;
+use super::client::Client;
+use crate::capability::Order;
 use crate::message::{Incoming, Outgoing, TopicName};
 
 pub mod batches;
@@ -53,6 +55,16 @@ fn text(topic: &TopicName, text: &str) -> Outgoing {
 /// One message with the payload `text` and a key.
 fn keyed(topic: &TopicName, key: &str, text: &str) -> Outgoing {
     Outgoing::new(topic.clone(), text.to_owned()).with_key(Bytes::copy_from_slice(key.as_bytes()))
+}
+
+/// Messages that must come in the order in which they are published: of one key, where a broker keeps no other order.
+fn in_order(client: &Client, mut messages: Vec<Outgoing>) -> Vec<Outgoing> {
+    if client.capability().order == Order::PerKey {
+        for message in &mut messages {
+            message.key.get_or_insert(Bytes::from_static(b"one"));
+        }
+    }
+    messages
 }
 
 /// The payloads as text, in the order they came.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{keyed, numbered, payloads, text};
+use super::{in_order, keyed, numbered, payloads, text};
 use crate::capability::{Capability, Order};
 use crate::clock;
 use crate::conformance::case::{Applies, Case, Failure, case, refused};
@@ -338,7 +338,7 @@ async fn one_key_does_not_hold_another(context: Context) -> Result<(), Failure> 
 
 async fn seek_back(context: Context) -> Result<(), Failure> {
     let (client, topic, group, mut reader) = context.start().await?;
-    let receipts = client.publish(numbered(&topic, 6)).await?;
+    let receipts = client.publish(in_order(&client, numbered(&topic, 6))).await?;
     let mut third: Option<Position> = None;
     for message in reader.consume(5).await? {
         if show(&message) == "2" {
@@ -379,14 +379,13 @@ async fn seek_to(client: &Client, topic: &TopicName, group: &GroupSpec, to: Seek
 
 async fn seek_to_time(context: Context) -> Result<(), Failure> {
     let (client, topic, group, mut reader) = context.start().await?;
-    client.publish(numbered(&topic, 3)).await?;
+    client.publish(in_order(&client, numbered(&topic, 3))).await?;
     // Brokers note the time in milliseconds.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let between = clock::wall();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    client
-        .publish(vec![text(&topic, "3"), text(&topic, "4"), text(&topic, "5")])
-        .await?;
+    let later = ["3", "4", "5"].map(|name| text(&topic, name));
+    client.publish(in_order(&client, later.to_vec())).await?;
     reader.consume(6).await?;
     seek_to(&client, &topic, &group, SeekTo::Time(between)).await?;
     let came = payloads(&reader.consume(3).await?);
@@ -401,12 +400,14 @@ async fn seek_to_the_ends(context: Context) -> Result<(), Failure> {
     let (client, topic, group, mut reader) = context.start().await?;
     let other = context.group("other")?;
     client.declare(&topic, &[&other]).await?;
-    client.publish(numbered(&topic, 4)).await?;
+    client.publish(in_order(&client, numbered(&topic, 4))).await?;
     seek_to(&client, &topic, &group, SeekTo::Latest).await?;
     reader
         .silent("the group was set to the end after it was published")
         .await?;
-    client.publish(vec![text(&topic, "new")]).await?;
+    client
+        .publish(in_order(&client, vec![text(&topic, "new")]))
+        .await?;
     let came = payloads(&reader.consume(1).await?);
     check!(came == ["new"], "after the seek to the end {came:?} came");
     seek_to(&client, &topic, &group, SeekTo::Earliest).await?;

@@ -1,0 +1,160 @@
+//! Connecting, and the test of a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::metadata::Metadata;
+use tokio::time::timeout;
+
+use super::config;
+use super::error::of_client;
+use super::provider::Kafka;
+use super::watch::Watch;
+use crate::clock;
+use crate::config::KafkaConfig;
+use crate::connection::{ConnectionReport, Probe};
+use crate::error::{Error, ErrorKind, Result};
+use crate::provider_dyn::AnyProvider;
+
+/// How long a connection is tried: below the 10 s in which a program is told.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the client is asked before its errors are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// A client without a group: it answers questions.
+pub(super) type Asking = BaseConsumer<Watch>;
+
+impl ConsumerContext for Watch {}
+
+/// Connects.
+pub(crate) async fn connect(config: &KafkaConfig) -> Result<AnyProvider> {
+    let config = Arc::new(config.clone());
+    let mut probe = Probe::new("kafka", config.address());
+    let hosts: Vec<(&str, u16)> = config
+        .brokers
+        .iter()
+        .map(|broker| (&*broker.host, broker.port))
+        .collect();
+    if timeout(CONNECT_TIMEOUT, probe.reach(&hosts))
+        .await
+        .ok()
+        .flatten()
+        .is_none()
+    {
+        let report = probe.finish();
+        let failed = report.steps.into_iter().find_map(|step| step.outcome.err());
+        let error =
+            failed.unwrap_or_else(|| Error::new(ErrorKind::Unreachable, "the brokers do not answer in time"));
+        return Err(error.with("provider", "kafka").with("address", config.address()));
+    }
+    let (asking, _) = blocking({
+        let config = Arc::clone(&config);
+        move || log_in(&config)
+    })
+    .await?
+    .map_err(|error| error.with("address", config.address()))?;
+    Ok(Arc::new(Kafka::new(config, asking)?))
+}
+
+/// Runs what blocks on a thread that may be blocked.
+pub(super) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(run).await.map_err(|error| {
+        let text = "the question to the cluster was ended";
+        Error::new(ErrorKind::Unexpected, text)
+            .with("provider", "kafka")
+            .with_source(error)
+    })
+}
+
+/// A client that has been answered once. What the cluster refuses ends it: nothing is tried again and again.
+fn log_in(config: &KafkaConfig) -> Result<(Asking, Metadata)> {
+    let watch = Watch::default();
+    let client = config::asking(config);
+    let asking = Asking::from_config_and_context(&client, watch.clone())
+        .map_err(|error| of_client(&error, "connect"))?;
+    let until = clock::now() + CONNECT_TIMEOUT;
+    loop {
+        let answer = asking.fetch_metadata(Some(NO_TOPIC), LOOK_EVERY);
+        listen(&asking);
+        match answer {
+            Ok(metadata) => return Ok((asking, metadata)),
+            Err(error) => {
+                if let Some((_, refused)) = watch.take_refused() {
+                    return Err(refused);
+                }
+                if clock::now() > until {
+                    let error = of_client(&error, "connect");
+                    return Err(match error.kind() {
+                        ErrorKind::Timeout => {
+                            let text = "a broker takes the connection and does not answer; check the port, and whether it \
+                                        wants `ssl` or `sasl`";
+                            Error::new(ErrorKind::Unreachable, text).with("provider", "kafka")
+                        }
+                        _ => error,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A topic that need not exist: asking for it is the smallest question, and creates nothing.
+pub(super) const NO_TOPIC: &str = "__consumer_offsets";
+
+/// Takes what the client has to tell.
+pub(super) fn listen<C: ConsumerContext>(client: &BaseConsumer<C>) {
+    // An event that is not a message answers none, as an empty queue does.
+    for _ in 0..16 {
+        let _ = client.poll(Duration::ZERO);
+    }
+}
+
+/// Tries a connection, step by step.
+pub(crate) async fn test_connection(config: &KafkaConfig) -> ConnectionReport {
+    let mut probe = Probe::new("kafka", config.address());
+    let hosts: Vec<(&str, u16)> = config
+        .brokers
+        .iter()
+        .map(|broker| (&*broker.host, broker.port))
+        .collect();
+    if probe.reach(&hosts).await.is_none() {
+        return probe.finish();
+    }
+    let trying = {
+        let config = config.clone();
+        blocking(move || log_in(&config).map(|(_, metadata)| describe(&metadata)))
+    };
+    let tried = async { trying.await.and_then(|answer| answer) };
+    let last = if config.sasl.is_some() {
+        "authenticate"
+    } else {
+        "authorize"
+    };
+    if !config.ssl {
+        probe.step(last, async { Ok((tried.await?, ())) }).await;
+        return probe.finish();
+    }
+    // The client encrypts and logs in at one go; what failed tells which of the two did not work.
+    let encrypting = async {
+        match tried.await {
+            Err(error) if is_of_encryption(&error) => Err(error),
+            answer => Ok(("TLS, by OpenSSL".to_owned(), answer)),
+        }
+    };
+    if let Some(answer) = probe.step("encrypt", encrypting).await {
+        let answer = answer.map(|text| (text, ()));
+        probe.step(last, std::future::ready(answer)).await;
+    }
+    probe.finish()
+}
+
+fn is_of_encryption(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unreachable && !error.is_temporary()
+}
+
+fn describe(metadata: &Metadata) -> String {
+    let brokers = metadata.brokers().len();
+    format!("a cluster of {brokers}, asked at {}", metadata.orig_broker_name())
+}
