@@ -127,20 +127,13 @@ async fn produce_options_are_of_one_call(context: Context) -> Result<(), Failure
         .consumer(&topic, &group, ConsumerOptions::DEFAULT, log.done())
         .start()
         .await?;
-    let can_delay = context.connect().await?.capability().publish_delay_max.is_some();
-    let delay = if can_delay {
-        context.harness().delay()
-    } else {
-        Duration::ZERO
-    };
+    let delay = context.harness().delay();
     let id = MessageId::from_text("an id of one's own");
-    let mut special = ProduceOptions::default()
+    let special = ProduceOptions::default()
         .id(id.clone())
         .key("k")
-        .header("tenant", "acme");
-    if can_delay {
-        special = special.delay(delay);
-    }
+        .header("tenant", "acme")
+        .delay(delay);
     let began = crate::clock::now();
     program.produce(&topic, "usual").await?;
     let receipt = program.produce_with(&topic, "special", special).await?;
