@@ -11,6 +11,7 @@ rabbitmq_seconds() { echo 120; }
 
 rabbitmq_prepare() {
     local folder=$files/rabbitmq salt=ductape1 guest ours
+    # `limited` may read, and nothing else.
     guest=$(rabbitmq_hash "${salt:0:4}" guest)
     ours=$(rabbitmq_hash "${salt:4:4}" "$password")
     cat >"$folder/conf" <<END
@@ -30,14 +31,16 @@ END
 {
   "users": [
     {"name": "guest", "password_hash": "$guest", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": "administrator"},
-    {"name": "$user", "password_hash": "$ours", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": "administrator"}
+    {"name": "$user", "password_hash": "$ours", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": "administrator"},
+    {"name": "limited", "password_hash": "$ours", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ""}
   ],
   "vhosts": [{"name": "/"}, {"name": "shop"}],
   "permissions": [
     {"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
     {"user": "guest", "vhost": "shop", "configure": ".*", "write": ".*", "read": ".*"},
     {"user": "$user", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
-    {"user": "$user", "vhost": "shop", "configure": ".*", "write": ".*", "read": ".*"}
+    {"user": "$user", "vhost": "shop", "configure": ".*", "write": ".*", "read": ".*"},
+    {"user": "limited", "vhost": "/", "configure": "^$", "write": "^$", "read": ".*"}
   ]
 }
 END

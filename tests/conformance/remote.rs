@@ -74,10 +74,15 @@ impl Remote {
                 quiet: Duration::from_millis(1_500),
                 ..common
             },
-            "rabbitmq" => Self {
-                config: json!({"type": "RABBITMQ", "url": variable("DUCTAPE_TEST_RABBITMQ")}),
-                ..common
-            },
+            "rabbitmq" => {
+                let url = variable("DUCTAPE_TEST_RABBITMQ");
+                let wrong = url.replace("://", "://guest:not-it@");
+                Self {
+                    config: json!({"type": "RABBITMQ", "url": url}),
+                    wrong: Some(json!({"type": "RABBITMQ", "url": wrong})),
+                    ..common
+                }
+            }
             "redis" => {
                 let server = variable("DUCTAPE_TEST_REDIS");
                 let (host, port) = server.split_once(':').unwrap();

@@ -49,6 +49,7 @@ pub(crate) fn capability(_config: &RabbitMqConfig) -> Capability {
     capability.route_to_group = true;
     capability.delivery_count = true;
     capability.persistent = true;
+    capability.backlog = true;
     capability.publish_delay_max = Some(DELAY_MAX);
     capability.group_delay_max = Some(DELAY_MAX);
     capability.unsettled_max = Some(UNSETTLED_MAX);

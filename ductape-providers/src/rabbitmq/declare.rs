@@ -15,9 +15,9 @@ use crate::config::Declare;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{GroupSpec, Ordering, Start, TopicSpec};
 
-/// After how often a message is given out the server makes it a dead letter by itself. Long before, its reader does; this is
-/// for one whose deliveries end their reader before it can count.
-const DELIVERY_LIMIT: i64 = 100;
+/// After how often a message came back the server makes it a dead letter by itself: one that ends the program which handles
+/// it. A server of version 4 counts as far without being told.
+const DELIVERY_LIMIT: i64 = 20;
 
 /// Declares a topic and its groups.
 pub(super) async fn declare(server: &Arc<Server>, spec: &TopicSpec) -> Result<()> {
@@ -70,7 +70,7 @@ async fn declare_exchange(server: &Server, open: &Open, topic: &Topic) -> Result
         if !open.has_exchange(&topic.exchange).await? {
             return Err(topic_missing(&topic.spec.topic).with("exchange", &topic.exchange));
         }
-        topic.see(true);
+        server.see(topic);
         return Ok(());
     }
     let options = ExchangeDeclareOptions {
@@ -100,7 +100,7 @@ async fn declare_exchange(server: &Server, open: &Open, topic: &Topic) -> Result
         }
         Err(error) => return Err(error.with("exchange", &topic.exchange)),
     }
-    topic.see(true);
+    server.see(topic);
     Ok(())
 }
 

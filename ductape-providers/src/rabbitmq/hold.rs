@@ -108,6 +108,20 @@ impl Holds {
         Ok(name)
     }
 
+    /// The queues of this prefix.
+    pub(super) fn of(&self, prefix: &str) -> Vec<ShortString> {
+        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of = |name: &str| {
+            name.strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with(".hold."))
+        };
+        shown
+            .keys()
+            .filter(|name| is_of(name.as_str()))
+            .cloned()
+            .collect()
+    }
+
     /// Forgets a queue that turned out not to be there.
     pub(super) fn forget(&self, name: &ShortString) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);

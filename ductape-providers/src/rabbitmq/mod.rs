@@ -1,5 +1,6 @@
 #![doc = include_str!("docs.md")]
 
+mod backlog;
 mod channels;
 mod config;
 mod connect;

@@ -1,8 +1,8 @@
 //! [`RabbitMq`], the provider.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use ductape_schema::GroupName;
@@ -14,8 +14,8 @@ use super::channels::Channels;
 use super::hold::Holds;
 use super::link::Link;
 use super::names::{Chosen, Topic, dead};
-use super::subscription::RabbitMqSubscription;
-use super::{declare, error, examine, publish};
+use super::subscription::{Member, RabbitMqSubscription};
+use super::{backlog, declare, error, examine, publish};
 use crate::capability::Capability;
 use crate::config::Declare;
 use crate::error::{Error, ErrorKind, Result};
@@ -44,6 +44,8 @@ pub(super) struct Server {
     pub(super) chosen: Chosen,
     topics: RwLock<HashMap<TopicName, Arc<Topic>>>,
     ephemeral: Mutex<HashMap<(TopicName, GroupName), Ephemeral>>,
+    seen: Mutex<HashSet<ShortString>>,
+    members: Mutex<Vec<Weak<Member>>>,
     closed: watch::Sender<bool>,
     busy: AtomicUsize,
     idle: Notify,
@@ -98,6 +100,8 @@ impl RabbitMq {
             chosen,
             topics: RwLock::default(),
             ephemeral: Mutex::default(),
+            seen: Mutex::default(),
+            members: Mutex::default(),
             closed: watch::Sender::new(false),
             busy: AtomicUsize::new(0),
             idle: Notify::new(),
@@ -133,7 +137,21 @@ impl Server {
         if let Some(known) = topics.get(topic) {
             return Ok(Arc::clone(known));
         }
-        Topic::new(TopicSpec::new(topic.clone()), &self.chosen, false).map(Arc::new)
+        drop(topics);
+        let unknown = Topic::new(TopicSpec::new(topic.clone()), &self.chosen, false)?;
+        unknown.see(self.seen().contains(&unknown.exchange));
+        Ok(Arc::new(unknown))
+    }
+
+    /// Exchanges that are there.
+    fn seen(&self) -> MutexGuard<'_, HashSet<ShortString>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the topic's exchange is there: a publish to it does not end the channel.
+    pub(super) fn see(&self, topic: &Topic) {
+        topic.see(true);
+        self.seen().insert(topic.exchange.clone());
     }
 
     /// The topic that is about to be declared, with the groups that were declared before.
@@ -175,6 +193,7 @@ impl Server {
 
     /// No exchange is known to be there any more.
     pub(super) fn unsee(&self) {
+        self.seen().clear();
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         topics.values().for_each(|topic| topic.see(false));
     }
@@ -206,6 +225,22 @@ impl Server {
         let queue = topic.queue(name, named, &self.chosen)?;
         let dead = dead(&queue)?;
         Ok(Queues { queue, dead })
+    }
+
+    /// Notes a member, whose deliveries count.
+    pub(super) fn join(&self, member: &Arc<Member>) {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| member.strong_count() > 0);
+        members.push(Arc::downgrade(member));
+    }
+
+    /// How many deliveries of a queue this program's members have in hand.
+    pub(super) fn in_hand(&self, queue: &ShortString) -> usize {
+        let members: Vec<Arc<Member>> = {
+            let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+            members.iter().filter_map(Weak::upgrade).collect()
+        };
+        members.iter().map(|member| member.in_hand(queue)).sum()
     }
 
     async fn settled_down(&self) {
@@ -256,10 +291,7 @@ impl Provider for RabbitMq {
 
     async fn backlog(&self, topic: &TopicName, group: &GroupName) -> Result<Backlog> {
         self.0.check()?;
-        let text = "RabbitMQ does not tell over AMQP how many messages are in hand or wait; its management plugin does";
-        Err(Error::new(ErrorKind::Unsupported, text)
-            .with("topic", topic)
-            .with("group", group))
+        backlog::backlog(&self.0, topic, group).await
     }
 
     async fn examine(&self, topics: &[TopicSpec]) -> Result<Vec<Finding>> {

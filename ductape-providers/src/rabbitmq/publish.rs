@@ -166,7 +166,7 @@ async fn way(
                 exchange: topic.exchange.clone(),
                 routing_key: topic.routing_key.clone(),
                 // Where nobody is to read it yet there is nobody to miss it.
-                mandatory: !topic.declared || !topic.spec.groups.is_empty(),
+                mandatory: !topic.declared || topic.spec.groups.iter().any(|group| !group.ephemeral),
                 waits: false,
                 deliveries,
                 not_before: None,
@@ -201,7 +201,7 @@ async fn see(server: &Server, topic: &Topic) -> Result<()> {
     if !open.has_exchange(&topic.exchange).await? {
         return Err(topic_missing(&topic.spec.topic).with("exchange", &topic.exchange));
     }
-    topic.see(true);
+    server.see(topic);
     Ok(())
 }
 

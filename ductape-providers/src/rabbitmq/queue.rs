@@ -51,6 +51,11 @@ pub(super) async fn create(open: &Open, name: &ShortString, kind: Kind, argument
 
 /// Whether there is a queue of this name.
 pub(super) async fn exists(open: &Open, name: &ShortString) -> Result<bool> {
+    ready(open, name).await.map(|ready| ready.is_some())
+}
+
+/// How many messages of a queue are ready; `None` where there is none of this name.
+pub(super) async fn ready(open: &Open, name: &ShortString) -> Result<Option<u64>> {
     let channel = open.channel().await?;
     let options = QueueDeclareOptions {
         passive: true,
@@ -58,8 +63,8 @@ pub(super) async fn exists(open: &Open, name: &ShortString) -> Result<bool> {
     };
     let asked = channel.queue_declare(name.clone(), options, FieldTable::default());
     match answered("queue.declare", asked).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::GroupMissing => Ok(false),
+        Ok(queue) => Ok(Some(u64::from(queue.message_count()))),
+        Err(error) if error.kind() == ErrorKind::GroupMissing => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -205,7 +210,8 @@ impl Difference {
         let value = match self.current {
             None => None,
             Some((value, kind)) => match kind.as_str() {
-                "longstr" => Some(text(&value)),
+                // Of its type a queue says no more than what it is.
+                "longstr" | "" => Some(text(&value)),
                 "bool" => value.parse().ok().map(AMQPValue::Boolean),
                 _ => value.parse().ok().map(AMQPValue::LongLongInt),
             },
@@ -257,6 +263,18 @@ mod tests {
         assert_eq!(seen.queue_type(), "classic");
         assert_eq!(seen.argument("x-max-length"), Some("5"));
         assert_eq!(seen.argument("x-overflow"), Some("drop-head"));
+    }
+
+    #[test]
+    fn a_stream_is_recognised() {
+        let said = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'ps' in vhost '/': received 'quorum' but current is 'stream'";
+        let (mut options, mut arguments) = (Kind::Durable.options(), FieldTable::default());
+        assert!(
+            Difference::read(said)
+                .unwrap()
+                .take_over(&mut options, &mut arguments)
+        );
+        assert_eq!(setup(options, &arguments).queue_type(), "stream");
     }
 
     #[test]

@@ -76,6 +76,15 @@ pub(super) struct Held {
 }
 
 impl Member {
+    /// How many deliveries of this queue are in hand.
+    pub(super) fn in_hand(&self, queue: &ShortString) -> usize {
+        if self.queue != *queue {
+            return 0;
+        }
+        let hand = self.hand();
+        hand.receipts.len() + hand.again.len()
+    }
+
     pub(super) const fn queue(&self) -> &ShortString {
         &self.queue
     }
@@ -175,17 +184,19 @@ impl RabbitMqSubscription {
             Err(error) => return Err(error.with("topic", &spec.topic).with("queue", &queue)),
         };
         let closing = server.closing();
+        let member = Arc::new(Member {
+            server,
+            topic,
+            route,
+            queue,
+            channel,
+            _open: open,
+            hand: Mutex::default(),
+            again: Notify::new(),
+        });
+        member.server.join(&member);
         Ok(Self {
-            member: Arc::new(Member {
-                server,
-                topic,
-                route,
-                queue,
-                channel,
-                _open: open,
-                hand: Mutex::default(),
-                again: Notify::new(),
-            }),
+            member,
             consumer,
             closing,
         })
@@ -247,7 +258,8 @@ impl Subscription for RabbitMqSubscription {
             if self.member.hand().ended {
                 return Err(self.ended(None));
             }
-            if let Some(error) = self.take_ready(into, max) {
+            let room = max - (into.len() - before).min(max);
+            if let Some(error) = self.take_ready(into, room) {
                 return Err(error);
             }
             if into.len() > before {

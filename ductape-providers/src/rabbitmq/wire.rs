@@ -99,11 +99,10 @@ pub(super) struct Received {
 /// Reads a delivery. Whatever another producer sent is a message: what can't be kept of its headers is left out.
 pub(super) fn read(delivery: Delivery, topic: &TopicName) -> Received {
     let mut read = Read::default();
-    let (mut deliveries, mut counted, mut not_before, mut of) = (0, None, None, None);
+    let (mut deliveries, mut not_before, mut of) = (0, None, None);
     let properties = &delivery.properties;
     for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
         match name.as_str() {
-            "x-delivery-count" => counted = number(value),
             DELIVERIES => deliveries = number(value).unwrap_or_default(),
             NOT_BEFORE => not_before = number(value).map(clock::from_millis),
             TOPIC => of = text(value).map(Cow::into_owned),
@@ -128,9 +127,9 @@ pub(super) fn read(delivery: Delivery, topic: &TopicName) -> Received {
                 .map(|id| MessageId::from_text(id.as_str()))
         })
         .unwrap_or_else(|| derived(&delivery));
-    // A classic queue does not count, but tells the first delivery from others.
-    let before = counted.unwrap_or_else(|| u64::from(delivery.redelivered));
-    let count = deliveries.saturating_add(before).saturating_add(1);
+    // Not what the server counts (`x-delivery-count`): that has each time that a program ended and gave back what it had not
+    // begun.
+    let count = deliveries.saturating_add(1);
     let message = Incoming {
         topic: topic.clone(),
         id,
@@ -152,6 +151,7 @@ pub(super) fn read(delivery: Delivery, topic: &TopicName) -> Received {
 fn is_servers_own(name: &str) -> bool {
     [
         "x-death",
+        "x-delivery-count",
         "x-first-death-",
         "x-last-death-",
         "x-acquired-count",
@@ -325,7 +325,7 @@ mod tests {
             came.message.published_at,
             Some(clock::from_millis(1_700_000_000_000))
         );
-        assert_eq!(came.message.delivery_count, NonZeroU32::new(5));
+        assert_eq!(came.message.delivery_count, NonZeroU32::new(1));
     }
 
     #[test]
