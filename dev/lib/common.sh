@@ -188,7 +188,8 @@ wait_for() {
 # Waits until the process $1 is gone, for $2 seconds.
 gone() {
     local end=$((SECONDS + $2))
-    while kill -0 "$1" 2>/dev/null && [[ "$(ps -o stat= -p "$1")" != Z* ]]; do
+    # A zombie whose other threads still end (`Zl`) has its ports still.
+    while kill -0 "$1" 2>/dev/null && [[ "$(ps -o stat= -p "$1")" != Z* || "$(ps -o stat= -p "$1")" == Z*l* ]]; do
         [ $SECONDS -lt $end ] || return 1
         sleep 0.05
     done

@@ -97,11 +97,13 @@ fn uri(config: &RabbitMqConfig) -> Result<AMQPUri> {
             vhost,
             tls,
         } => {
-            let mut uri = AMQPUri::default();
-            uri.scheme = if *tls { AMQPScheme::AMQPS } else { AMQPScheme::AMQP };
+            let mut uri = AMQPUri {
+                scheme: if *tls { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
+                vhost: vhost.clone(),
+                ..AMQPUri::default()
+            };
             uri.authority.host.clone_from(host);
             uri.authority.port = *port;
-            uri.vhost.clone_from(vhost);
             if let Some(username) = username {
                 uri.authority.userinfo.username.clone_from(username);
             }

@@ -287,6 +287,7 @@ mod tests {
         ClientKind::ProtocolError(AMQPError::from_id(code, text.into()).unwrap()).into()
     }
 
+    #[allow(clippy::too_many_lines)] // a table
     /// A row a kind of answer, as a server of version 3.10 or 4 words it.
     #[test]
     fn every_row_of_the_table_has_its_answer() {

@@ -78,10 +78,10 @@ async fn examine_exchange(
     match answered("exchange.declare", asked).await {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::TopologyMismatch => {
-            findings.push(exchange_differs(exchange, &error.to_string()))
+            findings.push(exchange_differs(exchange, &error.to_string()));
         }
         Err(error) if error.kind() == ErrorKind::Unauthorized => {
-            findings.push(no_permission("configure", exchange, &error.to_string()))
+            findings.push(no_permission("configure", exchange, &error.to_string()));
         }
         Err(error) => return Err(error),
     }

@@ -177,7 +177,7 @@ mod tests {
             let asked = Duration::from_millis(millis);
             let (mut waited, mut hops) = (Duration::ZERO, 0);
             loop {
-                let step = Step::of(asked - waited);
+                let step = Step::of(asked.saturating_sub(waited));
                 waited += Duration::from_millis(step.millis);
                 hops += 1;
                 assert!(step.millis <= LONGEST && hops < 60, "{asked:?}");

@@ -166,17 +166,14 @@ pub(super) async fn open(settings: &Settings, purpose: &str, runtime: &Handle) -
     };
     let opened = timeout(CONNECT_TIMEOUT, connecting).await;
     let socket = socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match opened {
-        Ok(connection) => Ok(watched(connection?, runtime)),
-        Err(_) => {
-            // A server that takes the connection and says nothing keeps the client's thread waiting, unless the
-            // connection ends.
-            if let Some(socket) = socket {
-                let _ = socket.shutdown(Shutdown::Both);
-            }
-            Err(silent())
-        }
+    if let Ok(connection) = opened {
+        return Ok(watched(connection?, runtime));
     }
+    // A server that takes the connection and says nothing keeps the client's thread waiting, unless the connection ends.
+    if let Some(socket) = socket {
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+    Err(silent())
 }
 
 fn silent() -> lapin::Error {

@@ -33,6 +33,13 @@ async fn what_we_make_ourselves_has_nothing_wrong() {
     assert_eq!(names(&found(&provider, &topic, &groups).await), [""; 0]);
 }
 
+/// How a queue is made, and what is found.
+type Case = (
+    QueueDeclareOptions,
+    Vec<(&'static str, AMQPValue)>,
+    &'static [&'static str],
+);
+
 #[tokio::test]
 async fn queues_that_lose_messages_are_found() {
     let Some(url) = url() else { return };
@@ -46,7 +53,7 @@ async fn queues_that_lose_messages_are_found() {
         auto_delete: true,
         ..durable()
     };
-    let cases: [(QueueDeclareOptions, Vec<(&str, AMQPValue)>, &[&str]); 8] = [
+    let cases: [Case; 8] = [
         (durable(), vec![], &["rabbitmq-classic-queue"]),
         (
             transient,
