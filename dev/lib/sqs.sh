@@ -30,8 +30,7 @@ sqs_answers() { lists_queues $((base + 66)); }
 sqs_env() { echo "DUCTAPE_TEST_SQS=http://127.0.0.1:$((base + 66))"; }
 
 moto_install() {
-    need python3 python3
-    python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
+    need_pip
     cached "moto-$moto_version" moto_get
 }
 # What `moto[server]` adds to these is for other services than SQS and SNS, and large.
