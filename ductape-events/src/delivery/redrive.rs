@@ -29,6 +29,8 @@ const STEP: usize = 256;
 const LOOK_MAX: usize = 10_000;
 /// How long no dead letter comes until there is none.
 const QUIET: Duration = Duration::from_millis(500);
+/// How long the first may take, of a broker that can't count them: it has to be asked before it gives.
+const FIRST: Duration = Duration::from_secs(3);
 
 /// A message that a group gave up.
 #[derive(Clone, Debug)]
@@ -240,6 +242,11 @@ impl DeadLetters {
         Ok(Reader {
             settler: subscription.settler_dyn(),
             subscription,
+            wait: if self.provider.capability_dyn().backlog {
+                QUIET
+            } else {
+                FIRST
+            },
         })
     }
 
@@ -288,6 +295,8 @@ fn redriven(letter: &Incoming, group: &GroupName) -> Option<Outgoing> {
 struct Reader {
     subscription: Box<dyn SubscriptionDyn>,
     settler: Arc<dyn SettlerDyn>,
+    /// How long the next may take.
+    wait: Duration,
 }
 
 impl Reader {
@@ -297,7 +306,8 @@ impl Reader {
         let Some(max) = NonZeroUsize::new(max) else {
             return Ok(into);
         };
-        match timeout(QUIET, self.subscription.receive_dyn(&mut into, max)).await {
+        let wait = std::mem::replace(&mut self.wait, QUIET);
+        match timeout(wait, self.subscription.receive_dyn(&mut into, max)).await {
             Ok(Err(error)) if into.is_empty() => Err(error),
             _ => Ok(into),
         }

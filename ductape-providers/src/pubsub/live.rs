@@ -37,8 +37,13 @@ const REOPEN_MIN: Duration = Duration::from_millis(100);
 const REOPEN_MAX: Duration = Duration::from_secs(5);
 /// The most messages that wait for their time in this process.
 const WAITING_MAX: u32 = 10_000;
-/// How long a member's hands may be full before it gives back what an emulator sent it beyond that.
-const FULL_MAX: Duration = Duration::from_millis(300);
+/// How long nothing may move in a member before it gives back what an emulator sent it beyond its prefetch.
+const STUCK_MAX: Duration = Duration::from_millis(500);
+/// The most that an emulator's surplus may be: it sends all that it has to whoever reads, and what is not taken from the
+/// connection is nobody's until its lease ends.
+const SURPLUS_MAX: usize = 50_000;
+/// The least lease that Pub/Sub takes.
+const LEASE_MIN: Duration = Duration::from_secs(10);
 /// How long the client keeps leases; longer than anything waits.
 const LEASE_MAX: Duration = Duration::from_hours(48);
 
@@ -53,6 +58,8 @@ pub(super) struct Live {
     /// Wakes the streams' tasks when there is room again.
     room: Notify,
     prefetch: usize,
+    /// The most that is held here, so that a server that sends too much does not fill the memory.
+    held_max: usize,
     feeds: tokio::sync::Mutex<Vec<Feed>>,
     /// The subscriptions to delete at the end: an ephemeral group's.
     temporary: Vec<String>,
@@ -67,8 +74,8 @@ pub(super) struct State {
     /// What was received and is not settled.
     pub(super) in_hand: Receipts<InHand>,
     came: u64,
-    /// How many deliveries were settled.
-    pub(super) settled: usize,
+    /// How many deliveries were received or settled.
+    pub(super) moved: usize,
     last_came: Option<Instant>,
     ended: Option<Ended>,
 }
@@ -130,7 +137,7 @@ pub(super) enum Kind {
 }
 
 impl Live {
-    pub(super) fn new(topic: TopicName, prefetch: usize, temporary: Vec<String>) -> Arc<Self> {
+    pub(super) fn new(inner: &Inner, topic: TopicName, prefetch: usize, temporary: Vec<String>) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
@@ -139,6 +146,11 @@ impl Live {
             wake: Notify::new(),
             room: Notify::new(),
             prefetch,
+            held_max: if inner.settings.anonymous {
+                SURPLUS_MAX
+            } else {
+                prefetch.saturating_mul(4).max(1_000)
+            },
             feeds: tokio::sync::Mutex::default(),
             temporary,
         })
@@ -179,7 +191,7 @@ impl Live {
             let room = self.room.notified();
             {
                 let state = self.lock();
-                if state.ready.len() + state.in_hand.len() < self.prefetch.saturating_mul(4).max(1_000) {
+                if state.ready.len() + state.in_hand.len() < self.held_max {
                     return;
                 }
             }
@@ -306,29 +318,36 @@ fn open(inner: &Inner, source: &Source, prefetch: usize) -> MessageStream {
         .subscriber
         .subscribe(&source.path)
         .set_max_outstanding_messages(outstanding)
-        .set_max_lease_extension(source.lease)
+        .set_max_lease_extension(if inner.settings.anonymous {
+            LEASE_MIN
+        } else {
+            source.lease
+        })
         .set_max_lease(LEASE_MAX)
         .build()
 }
 
-/// Gives back what another member could have: the surplus of one whose hands stay full. What has a key stays, or it would
-/// come out of order.
+/// Gives back what another member could have: what came beyond the prefetch, while nothing moves here. What has a key
+/// stays, or it would come out of order.
 async fn share(live: Arc<Live>) {
     let mut before = 0;
     loop {
-        sleep(FULL_MAX).await;
+        sleep(STUCK_MAX).await;
         let surplus: Vec<Held> = {
             let mut state = live.lock();
-            let stuck = state.in_hand.len() >= live.prefetch && state.settled == before;
-            before = state.settled;
-            if stuck {
-                state
-                    .ready
-                    .extract_if(.., |_, held| !held.ordered)
-                    .map(|(_, held)| held)
-                    .collect()
-            } else {
+            let moved = std::mem::replace(&mut before, state.moved) != state.moved;
+            let mut room = live.prefetch.saturating_sub(state.in_hand.len());
+            let beyond = |_: &u64, held: &mut Held| {
+                if held.ordered || room > 0 {
+                    room = room.saturating_sub(1);
+                    return false;
+                }
+                true
+            };
+            if moved {
                 Vec::new()
+            } else {
+                state.ready.extract_if(.., beyond).map(|(_, held)| held).collect()
             }
         };
         drop(surplus);

@@ -57,7 +57,7 @@ impl Settler for PubSubSettler {
     async fn settle(&self, batch: &mut [SettleSlot]) {
         {
             let mut state = self.live.lock();
-            state.settled += batch.len();
+            state.moved += batch.len();
             for slot in batch {
                 slot.outcome = Some(settle(&mut state, &slot.receipt, slot.how));
             }

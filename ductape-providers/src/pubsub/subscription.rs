@@ -56,7 +56,7 @@ impl PubSubSubscription {
             });
         }
         let prefetch = spec.prefetch.get();
-        let live = Live::new(spec.topic.clone(), prefetch, temporary);
+        let live = Live::new(inner, spec.topic.clone(), prefetch, temporary);
         inner.keep(&live)?;
         live.read(inner, sources).await;
         Ok(Self {
@@ -129,6 +129,7 @@ impl Subscription for PubSubSubscription {
                     count += 1;
                 }
                 if count > 0 {
+                    state.moved += count;
                     return Ok(());
                 }
                 due

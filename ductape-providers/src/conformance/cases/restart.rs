@@ -18,7 +18,7 @@ const GROUP: &str = "restart";
 /// The cases of this file.
 pub static CASES: &[Case] = &[
     case!("C-097", shutdown_flushes_acks, always),
-    case!("C-100", continue_after_close, always),
+    case!("C-100", continue_after_close, always, Broker within 90 s),
     case!("C-101", stop_restart, always),
     case!("D-064", published_survives_reopen, persistent),
     case!("D-065", requeue_after_survives_reconnect, requeue_after),
