@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::capability::{Capability, Order, Requeue};
-use crate::config::{RabbitMqConfig, RabbitMqServer};
+use crate::config::{Declare, RabbitMqConfig, RabbitMqServer};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long a connection may take to be open, with TLS and the log-in.
@@ -37,21 +37,25 @@ pub(super) const DELAY_MAX: Duration = Duration::from_hours(365 * 24);
 pub(super) const UNSETTLED_MAX: Duration = Duration::from_mins(30);
 
 /// What a server will be able to do.
-pub(crate) fn capability(_config: &RabbitMqConfig) -> Capability {
+pub(crate) fn capability(config: &RabbitMqConfig) -> Capability {
     let mut capability = Capability::least(PAYLOAD_BYTES_MAX);
     capability.order = Order::PerTopic;
-    capability.requeue = Requeue::Delayed {
-        max: DELAY_MAX,
-        holds_key: false,
-    };
+    capability.requeue = Requeue::Immediate;
+    if config.declare == Declare::Create {
+        // The queues that messages wait in are made when they are used.
+        capability.requeue = Requeue::Delayed {
+            max: DELAY_MAX,
+            holds_key: false,
+        };
+        capability.publish_delay_max = Some(DELAY_MAX);
+        capability.group_delay_max = Some(DELAY_MAX);
+    }
     capability.groups = true;
     capability.ephemeral_groups = true;
     capability.route_to_group = true;
     capability.delivery_count = true;
     capability.persistent = true;
     capability.backlog = true;
-    capability.publish_delay_max = Some(DELAY_MAX);
-    capability.group_delay_max = Some(DELAY_MAX);
     capability.unsettled_max = Some(UNSETTLED_MAX);
     capability.publish_batch_max = NonZeroUsize::MIN.saturating_add(PUBLISH_BATCH_MAX - 1);
     capability.receive_batch_max = NonZeroUsize::MIN.saturating_add(RECEIVE_BATCH_MAX - 1);

@@ -118,7 +118,7 @@ const TABLE: &[(u16, &str, ErrorKind, bool, &str)] = &[
     ),
     (
         530,
-        "limit",
+        " limit (",
         ErrorKind::Throttled,
         true,
         "the server takes no more connections, channels or queues",

@@ -234,7 +234,9 @@ fn examine_queue(name: &ShortString, setup: &Setup, findings: &mut Vec<Finding>)
         );
     }
     let has_dlx = setup.argument("x-dead-letter-exchange").is_some();
+    // Of a classic queue a server does not compare it.
     if let Some(count) = setup.argument("x-delivery-limit")
+        && setup.queue_type() == "quorum"
         && !has_dlx
         && count
             .parse::<i64>()
