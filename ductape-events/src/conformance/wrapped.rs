@@ -23,7 +23,7 @@ pub(super) struct Wrapped {
     inner: AnyProvider,
     capability: Capability,
     refuses: Box<Refuses>,
-    /// After how many receives a subscription ends, and with what.
+    /// After how many deliveries a subscription ends, and with what.
     ends: Option<(usize, ErrorKind)>,
     /// Of which topic the backlog is counted late.
     late: Option<(TopicName, Duration)>,
@@ -58,9 +58,10 @@ impl Wrapped {
         self
     }
 
-    /// Answers every `receives`-th receive with an error.
-    pub(super) fn ending(mut self, receives: usize, kind: ErrorKind) -> Self {
-        self.ends = Some((receives, kind));
+    /// Answers a receive with an error whenever so many deliveries have come. Not so many receives: a broker may give one
+    /// delivery each time.
+    pub(super) fn ending(mut self, deliveries: usize, kind: ErrorKind) -> Self {
+        self.ends = Some((deliveries, kind));
         self
     }
 
@@ -119,12 +120,8 @@ impl ProviderDyn for Wrapped {
             let inner = self.inner.subscribe_dyn(spec).await?;
             self.subscribed.fetch_add(1, Ordering::SeqCst);
             let ends = self.ends;
-            let receives = 0;
-            Ok(Box::new(Ending {
-                inner,
-                ends,
-                receives,
-            }) as Box<dyn SubscriptionDyn>)
+            let came = 0;
+            Ok(Box::new(Ending { inner, ends, came }) as Box<dyn SubscriptionDyn>)
         })
     }
 
@@ -169,7 +166,7 @@ impl ProviderDyn for Wrapped {
 struct Ending {
     inner: Box<dyn SubscriptionDyn>,
     ends: Option<(usize, ErrorKind)>,
-    receives: usize,
+    came: usize,
 }
 
 impl SubscriptionDyn for Ending {
@@ -183,14 +180,19 @@ impl SubscriptionDyn for Ending {
         max: NonZeroUsize,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.receives += 1;
             match self.ends {
-                Some((receives, kind)) if self.receives.is_multiple_of(receives) => {
+                Some((deliveries, kind)) if self.came >= deliveries => {
+                    self.came = 0;
                     // As a broker that goes away: not at once.
                     tokio::time::sleep(Duration::from_millis(2)).await;
                     Err(Error::new(kind, "told to end"))
                 }
-                _ => self.inner.receive_dyn(into, max).await,
+                _ => {
+                    let before = into.len();
+                    let received = self.inner.receive_dyn(into, max).await;
+                    self.came += into.len() - before;
+                    received
+                }
             }
         })
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use lapin::AsyncTcpStream;
 use tokio::runtime::Handle;
 
@@ -15,8 +16,14 @@ use crate::connection::{ConnectionReport, Probe};
 use crate::error::Result;
 use crate::provider_dyn::AnyProvider;
 
+/// Connects. Boxed, as [`test_connection`] is, so that who awaits it need not look through all that the client is made of:
+/// the compiler gives up on types that deep.
+pub(crate) fn connect(config: &RabbitMqConfig) -> BoxFuture<'_, Result<AnyProvider>> {
+    Box::pin(connect_twice(config))
+}
+
 /// Connects, once for publishing and once for consuming: a server that takes no publishes does not keep settlements waiting.
-pub(crate) async fn connect(config: &RabbitMqConfig) -> Result<AnyProvider> {
+async fn connect_twice(config: &RabbitMqConfig) -> Result<AnyProvider> {
     let settings = Settings::of(config).await?;
     let address = config.address();
     // One after the other, so that a wrong password is tried once.
@@ -37,7 +44,11 @@ pub(crate) async fn connect(config: &RabbitMqConfig) -> Result<AnyProvider> {
 }
 
 /// Tries a connection, step by step.
-pub(crate) async fn test_connection(config: &RabbitMqConfig) -> ConnectionReport {
+pub(crate) fn test_connection(config: &RabbitMqConfig) -> BoxFuture<'_, ConnectionReport> {
+    Box::pin(try_connection(config))
+}
+
+async fn try_connection(config: &RabbitMqConfig) -> ConnectionReport {
     let mut probe = Probe::new("rabbitmq", config.address());
     let configured = probe.step("configure", async {
         let settings = Settings::of(config).await?;

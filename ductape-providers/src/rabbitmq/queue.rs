@@ -210,8 +210,13 @@ impl Difference {
         let value = match self.current {
             None => None,
             Some((value, kind)) => match kind.as_str() {
-                // Of its type a queue says no more than what it is.
-                "longstr" | "" => Some(text(&value)),
+                "longstr" => Some(text(&value)),
+                // What is only for some types of queues comes without its own type.
+                "" => {
+                    let number = value.parse().ok().map(AMQPValue::LongLongInt);
+                    let flag = || value.parse().ok().map(AMQPValue::Boolean);
+                    number.or_else(flag).or_else(|| Some(text(&value)))
+                }
                 "bool" => value.parse().ok().map(AMQPValue::Boolean),
                 _ => value.parse().ok().map(AMQPValue::LongLongInt),
             },
@@ -266,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_recognised() {
+    fn values_without_a_type_are_read() {
         let said = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'ps' in vhost '/': received 'quorum' but current is 'stream'";
         let (mut options, mut arguments) = (Kind::Durable.options(), FieldTable::default());
         assert!(
@@ -275,6 +280,14 @@ mod tests {
                 .take_over(&mut options, &mut arguments)
         );
         assert_eq!(setup(options, &arguments).queue_type(), "stream");
+        let said = "inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/': received '20' but current is '3'";
+        assert!(
+            Difference::read(said)
+                .unwrap()
+                .take_over(&mut options, &mut arguments)
+        );
+        let limit = arguments.inner().get("x-delivery-limit");
+        assert_eq!(limit, Some(&lapin::types::AMQPValue::LongLongInt(3)));
     }
 
     #[test]

@@ -10,13 +10,14 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::config::RECEIVE_BATCH_MAX;
 use super::error;
 use super::link::{Open, answered};
 use super::names::{Topic, group_missing, topic_missing};
 use super::provider::Server;
+use super::queue;
 use super::settle::RabbitMqSettler;
 use super::tags::Tags;
 use super::wire::{self, Received};
@@ -29,6 +30,9 @@ use crate::spec::{Source, SubscriptionSpec};
 
 /// How long a subscription may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long dead letters that were looked at may take to be back, and how often they are asked for.
+const RETURNED_TIMEOUT: Duration = Duration::from_secs(1);
+const RETURNED_EVERY: Duration = Duration::from_millis(5);
 /// A message that is due this soon is due.
 const DUE_WITHIN: Duration = Duration::from_millis(1);
 
@@ -50,7 +54,7 @@ pub(super) struct Member {
     queue: ShortString,
     pub(super) channel: Channel,
     /// The connection must not end before the channel.
-    _open: Arc<Open>,
+    open: Arc<Open>,
     hand: Mutex<Hand>,
     /// Wakes the reader for what was requeued.
     pub(super) again: Notify,
@@ -190,7 +194,7 @@ impl RabbitMqSubscription {
             route,
             queue,
             channel,
-            _open: open,
+            open,
             hand: Mutex::default(),
             again: Notify::new(),
         });
@@ -244,6 +248,20 @@ impl RabbitMqSubscription {
     }
 }
 
+impl RabbitMqSubscription {
+    /// Waits until dead letters that were looked at are back. A quorum queue takes a moment after its reader has gone, and who
+    /// looks again would find none.
+    async fn returned(&self) {
+        let back = async {
+            while let Ok(Some(0)) = queue::ready(&self.member.open, &self.member.queue).await {
+                sleep(RETURNED_EVERY).await;
+            }
+        };
+        // Somebody else may have them.
+        let _ = timeout(RETURNED_TIMEOUT, back).await;
+    }
+}
+
 impl Subscription for RabbitMqSubscription {
     type Settler = RabbitMqSettler;
 
@@ -279,13 +297,19 @@ impl Subscription for RabbitMqSubscription {
     }
 
     async fn close(self) -> Result<()> {
+        let kept = self.member.in_hand(&self.member.queue) > 0;
         self.member.end();
         if !self.member.channel.status().connected() {
             return Ok(());
         }
         // What was settled was sent before, on the same channel; the server gives the rest to others.
         match timeout(CLOSE_TIMEOUT, self.member.channel.close(200, "OK".into())).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                if kept && matches!(self.member.route, Route::DeadLetters(_)) {
+                    self.returned().await;
+                }
+                Ok(())
+            }
             Ok(Err(_)) if !self.member.channel.status().connected() => Ok(()),
             Ok(Err(error)) => Err(error::client(&error)),
             Err(_) => Err(error::timeout("close")),

@@ -250,7 +250,7 @@ async fn comes_in_order(context: &Context, provider: Wrapped) -> Result<(), Fail
 
 async fn lost_subscriptions_lose_and_reorder_nothing(context: Context) -> Result<(), Failure> {
     let client = context.connect().await?;
-    let provider = Wrapped::new(client.provider()).ending(8, ErrorKind::Unexpected);
+    let provider = Wrapped::new(client.provider()).ending(64, ErrorKind::Unexpected);
     let subscribed = provider.subscribed();
     comes_in_order(&context, provider).await?;
     let times = subscribed.load(std::sync::atomic::Ordering::SeqCst);
@@ -260,7 +260,7 @@ async fn lost_subscriptions_lose_and_reorder_nothing(context: Context) -> Result
 
 async fn receive_errors_that_pass_lose_nothing(context: Context) -> Result<(), Failure> {
     let client = context.connect().await?;
-    let provider = Wrapped::new(client.provider()).ending(4, ErrorKind::Throttled);
+    let provider = Wrapped::new(client.provider()).ending(32, ErrorKind::Throttled);
     let subscribed = provider.subscribed();
     comes_in_order(&context, provider).await?;
     let times = subscribed.load(std::sync::atomic::Ordering::SeqCst);
