@@ -3,7 +3,7 @@
 //! A task a stream takes what the client's streaming pull brings and puts it into the [`State`], from which `receive`
 //! takes: so a dropped `receive` loses nothing. The client keeps the leases of all of it until it is acked or given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -73,6 +73,8 @@ pub(super) struct State {
     waiting: BTreeMap<(Instant, u64), Held>,
     /// What was received and is not settled.
     pub(super) in_hand: Receipts<InHand>,
+    /// What is held, by the server's id: the handler of a later delivery of it, where one came.
+    held: HashMap<String, Option<Handler>>,
     came: u64,
     /// How many deliveries were received or settled.
     pub(super) moved: usize,
@@ -83,6 +85,8 @@ pub(super) struct State {
 /// A message that was not received yet.
 #[derive(Debug)]
 pub(super) struct Held {
+    /// The server's id.
+    pub(super) id: String,
     pub(super) message: Incoming,
     pub(super) handler: Handler,
     /// Whether Pub/Sub keeps the order of its key.
@@ -94,6 +98,8 @@ pub(super) struct Held {
 pub(super) struct InHand {
     /// Its place in the order in which messages came.
     pub(super) number: u64,
+    /// The server's id.
+    pub(super) id: String,
     pub(super) handler: Handler,
     /// What is delivered again in its place, in the order of its key.
     pub(super) again: Option<Incoming>,
@@ -202,14 +208,23 @@ impl Live {
     fn take(&self, source: &Source, message: Message, handler: Handler) {
         let due = wire::not_before(&message).filter(|_| source.kind != Kind::Messages);
         let ordered = source.ordered && !message.ordering_key.is_empty();
-        let held = Held {
-            message: wire::incoming(message, &self.topic),
-            handler,
-            ordered,
-        };
+        let id = message.message_id.clone();
+        let message = wire::incoming(message, &self.topic);
         {
             let mut state = self.lock();
             state.last_came = Some(clock::now());
+            if let Some(newer) = state.held.get_mut(&id) {
+                // Its lease ended before it was extended. It is here still, and is settled by what came last.
+                *newer = Some(handler);
+                return;
+            }
+            state.held.insert(id.clone(), None);
+            let held = Held {
+                id,
+                message,
+                handler,
+                ordered,
+            };
             let number = state.came;
             state.came += 1;
             match due.and_then(until) {
@@ -277,19 +292,27 @@ impl State {
         None
     }
 
+    /// The handlers that settle a message, which is held no longer.
+    pub(super) fn let_go(&mut self, id: &str, handler: Handler) -> impl Iterator<Item = Handler> + use<> {
+        let newer = self.held.remove(id).flatten();
+        std::iter::once(handler).chain(newer)
+    }
+
     /// Everything that is not settled, in the order in which it came, so that it is given back in that order.
     fn drain(&mut self) -> Vec<Handler> {
         let waiting = std::mem::take(&mut self.waiting);
         let waiting = waiting
             .into_iter()
-            .map(|((_, number), held)| (number, held.handler));
+            .map(|((_, number), held)| (number, held.id, held.handler));
         let ready = std::mem::take(&mut self.ready).into_iter();
-        let ready = ready.map(|(number, held)| (number, held.handler));
+        let ready = ready.map(|(number, held)| (number, held.id, held.handler));
         let in_hand = self.in_hand.clear().into_iter();
-        let in_hand = in_hand.map(|held| (held.number, held.handler));
-        let mut all: Vec<(u64, Handler)> = waiting.chain(ready).chain(in_hand).collect();
-        all.sort_unstable_by_key(|(number, _)| *number);
-        all.into_iter().map(|(_, handler)| handler).collect()
+        let in_hand = in_hand.map(|held| (held.number, held.id, held.handler));
+        let mut all: Vec<(u64, String, Handler)> = waiting.chain(ready).chain(in_hand).collect();
+        all.sort_unstable_by_key(|(number, ..)| *number);
+        all.into_iter()
+            .flat_map(|(_, id, handler)| self.let_go(&id, handler))
+            .collect()
     }
 
     /// Puts a delivery back in its place.
@@ -333,7 +356,7 @@ async fn share(live: Arc<Live>) {
     let mut before = 0;
     loop {
         sleep(STUCK_MAX).await;
-        let surplus: Vec<Held> = {
+        let surplus: Vec<Handler> = {
             let mut state = live.lock();
             let moved = std::mem::replace(&mut before, state.moved) != state.moved;
             let mut room = live.prefetch.saturating_sub(state.in_hand.len());
@@ -347,7 +370,11 @@ async fn share(live: Arc<Live>) {
             if moved {
                 Vec::new()
             } else {
-                state.ready.extract_if(.., beyond).map(|(_, held)| held).collect()
+                let surplus: Vec<Held> = state.ready.extract_if(.., beyond).map(|(_, held)| held).collect();
+                surplus
+                    .into_iter()
+                    .flat_map(|held| state.let_go(&held.id, held.handler))
+                    .collect()
             }
         };
         drop(surplus);

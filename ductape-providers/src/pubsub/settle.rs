@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use google_cloud_pubsub::subscriber::handler::Handler;
+
 use super::error::{lease_lost, unsupported};
 use super::live::{Held, InHand, Live, State};
 use super::subscription::no_leases;
@@ -34,6 +36,7 @@ fn settle(state: &mut State, receipt: &Receipt, how: Settlement) -> Result<()> {
     }
     let InHand {
         number,
+        id,
         handler,
         again,
     } = state.in_hand.take(receipt).ok_or_else(lease_lost)?;
@@ -41,14 +44,15 @@ fn settle(state: &mut State, receipt: &Receipt, how: Settlement) -> Result<()> {
         // It would come back behind what this process has of its key.
         (Settlement::Requeue, Some(message)) => {
             let held = Held {
+                id,
                 message,
                 handler,
                 ordered: true,
             };
             state.put_back(number, held);
         }
-        (Settlement::Requeue, None) => handler.nack(),
-        _ => handler.ack(),
+        (Settlement::Requeue, None) => state.let_go(&id, handler).for_each(Handler::nack),
+        _ => state.let_go(&id, handler).for_each(Handler::ack),
     }
     Ok(())
 }

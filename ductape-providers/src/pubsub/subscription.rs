@@ -115,6 +115,7 @@ impl Subscription for PubSubSubscription {
                     && let Some((number, held)) = state.next()
                 {
                     let Held {
+                        id,
                         message,
                         handler,
                         ordered,
@@ -122,6 +123,7 @@ impl Subscription for PubSubSubscription {
                     let again = ordered.then(|| message.clone());
                     let receipt = state.in_hand.insert(InHand {
                         number,
+                        id,
                         handler,
                         again,
                     });

@@ -23,7 +23,12 @@ pub(super) static CASES: &[ductape_providers::conformance::Case] = &[
     case!("R-036", reprocessed_dead_letters_are_handled_again),
     case!("R-039", poison_is_skipped),
     case!("R-220", a_dead_letter_that_is_refused_first_is_not_lost),
-    case!("R-221", a_dead_letter_that_fails_again_comes_back),
+    case!(
+        "R-221",
+        a_dead_letter_that_fails_again_comes_back,
+        super::always,
+        std::time::Duration::from_mins(1)
+    ),
     case!("R-222", looking_at_dead_letters_leaves_them),
     case!("R-223", dead_letters_of_no_group_are_an_error),
     case!(
