@@ -3,7 +3,7 @@
 //! A task a stream takes what the client's streaming pull brings and puts it into the [`State`], from which `receive`
 //! takes: so a dropped `receive` loses nothing. The client keeps the leases of all of it until it is acked or given back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -23,13 +23,28 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Incoming, TopicName};
 use crate::receipts::Receipts;
 
-/// How long nothing must come until what was under way is taken for arrived.
-const QUIET: Duration = Duration::from_millis(30);
-/// How long that is waited for at most.
-const QUIET_MAX: Duration = Duration::from_millis(300);
-/// How long the server gets to notice that a stream ended before its messages are given back: what it would send on the
-/// stream after that would be nobody's until its lease ends.
-const ENDED: Duration = Duration::from_millis(30);
+/// How a stream is ended without leaving messages with nobody until their lease ends.
+struct Ending {
+    /// How long nothing must come until what was under way is taken for arrived.
+    quiet: Duration,
+    /// How long that is waited for at most.
+    quiet_max: Duration,
+    /// How long the server gets to notice that the stream ended before its messages are given back: it would send them on
+    /// the same stream again.
+    noticed: Duration,
+}
+
+const ENDING: Ending = Ending {
+    quiet: Duration::from_millis(30),
+    quiet_max: Duration::from_millis(300),
+    noticed: Duration::from_millis(30),
+};
+/// An emulator sends by fits and starts, and notices late.
+const ENDING_EMULATOR: Ending = Ending {
+    quiet: Duration::from_millis(150),
+    quiet_max: Duration::from_millis(1_500),
+    noticed: Duration::from_millis(250),
+};
 /// How long acks may take to be sent at the end.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// The first wait before a stream that failed is opened again, and the longest.
@@ -52,12 +67,16 @@ const LEASE_MAX: Duration = Duration::from_hours(48);
 pub(super) struct Live {
     number: u64,
     topic: TopicName,
+    /// The full name of the subscription that it is called after.
+    path: String,
     state: Mutex<State>,
     /// Wakes `receive`.
     pub(super) wake: Notify,
     /// Wakes the streams' tasks when there is room again.
     room: Notify,
     prefetch: usize,
+    /// What was acked, to be acked again when it comes again all the same; of an emulator only.
+    acked: Option<Arc<Mutex<Acked>>>,
     /// The most that is held here, so that a server that sends too much does not fill the memory.
     held_max: usize,
     feeds: tokio::sync::Mutex<Vec<Feed>>,
@@ -114,6 +133,35 @@ enum Ended {
     Failed(ErrorKind, String),
 }
 
+/// The messages that were acked lately: an emulator loses an ack that comes a few milliseconds after the delivery. Google
+/// does not, and may be told to deliver again what was acked, which an emulator can't be.
+#[derive(Debug, Default)]
+pub(super) struct Acked {
+    /// The subscription's group and the server's id.
+    ids: HashSet<(String, String)>,
+    /// The same, the oldest first.
+    order: VecDeque<(Instant, (String, String))>,
+}
+
+impl Acked {
+    /// How long an acked message is known, and how many are: longer than an emulator's lease.
+    const KEPT: Duration = Duration::from_mins(1);
+    const MANY: usize = 100_000;
+
+    fn note(&mut self, message: (String, String), now: Instant) {
+        let old = |entry: &mut (Instant, (String, String))| now.duration_since(entry.0) > Self::KEPT;
+        while self.order.len() >= Self::MANY || self.order.front_mut().is_some_and(old) {
+            let Some((_, oldest)) = self.order.pop_front() else {
+                break;
+            };
+            self.ids.remove(&oldest);
+        }
+        if self.ids.insert(message.clone()) {
+            self.order.push_back((now, message));
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Feed {
     task: JoinHandle<()>,
@@ -143,15 +191,23 @@ pub(super) enum Kind {
 }
 
 impl Live {
-    pub(super) fn new(inner: &Inner, topic: TopicName, prefetch: usize, temporary: Vec<String>) -> Arc<Self> {
+    pub(super) fn new(
+        inner: &Inner,
+        topic: TopicName,
+        path: String,
+        prefetch: usize,
+        temporary: Vec<String>,
+    ) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             topic,
+            path,
             state: Mutex::default(),
             wake: Notify::new(),
             room: Notify::new(),
             prefetch,
+            acked: inner.settings.anonymous.then(|| Arc::clone(&inner.acked)),
             held_max: if inner.settings.anonymous {
                 SURPLUS_MAX
             } else {
@@ -168,6 +224,35 @@ impl Live {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Lets nothing more be received.
+    pub(super) fn begin_end(&self, why: fn() -> Error) {
+        {
+            let mut state = self.lock();
+            if !matches!(state.ended, Some(Ended::Closed(_))) {
+                state.ended = Some(Ended::Closed(why));
+                state.last_came = Some(clock::now());
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Whether it reads this subscription, and is about to end.
+    pub(super) fn is_ending(&self, path: &str) -> bool {
+        self.path == path && matches!(self.lock().ended, Some(Ended::Closed(_)))
+    }
+
+    /// Notes that a message is acked.
+    pub(super) fn note_acked(&self, id: &str) {
+        if let Some(acked) = &self.acked {
+            lock(acked).note((self.path.clone(), id.to_owned()), clock::now());
+        }
+    }
+
+    fn was_acked(&self, id: &str) -> bool {
+        let known = |acked: &Arc<Mutex<Acked>>| lock(acked).ids.contains(&(self.path.clone(), id.to_owned()));
+        self.acked.as_ref().is_some_and(known)
     }
 
     pub(super) fn made_room(&self) {
@@ -209,6 +294,10 @@ impl Live {
         let due = wire::not_before(&message).filter(|_| source.kind != Kind::Messages);
         let ordered = source.ordered && !message.ordering_key.is_empty();
         let id = message.message_id.clone();
+        if self.was_acked(&id) {
+            handler.ack();
+            return;
+        }
         let message = wire::incoming(message, &self.topic);
         {
             let mut state = self.lock();
@@ -427,19 +516,17 @@ impl Inner {
     /// Ends a subscription: stops its streams, sends what was acked, gives the rest back, and forgets it. Whoever comes
     /// second waits for the first.
     pub(super) async fn end(&self, live: &Arc<Live>, why: fn() -> Error) {
-        {
-            let mut state = live.lock();
-            if !matches!(state.ended, Some(Ended::Closed(_))) {
-                state.ended = Some(Ended::Closed(why));
-            }
-            state.last_came = Some(clock::now());
-        }
-        live.wake.notify_one();
+        live.begin_end(why);
         let mut feeds = live.feeds.lock().await;
         if feeds.is_empty() {
             return;
         }
-        arrived(live).await;
+        let ending = if self.settings.anonymous {
+            ENDING_EMULATOR
+        } else {
+            ENDING
+        };
+        arrived(live, &ending).await;
         let mut tokens = Vec::new();
         for feed in std::mem::take(&mut *feeds) {
             feed.task.abort();
@@ -447,7 +534,7 @@ impl Inner {
             let _ = feed.task.await;
             tokens.append(&mut lock(&feed.tokens));
         }
-        sleep(ENDED).await;
+        sleep(ending.noticed).await;
         // Dropped, they are given back; the client keeps them no longer.
         drop(live.lock().drain());
         let flushed = timeout(FLUSH_MAX, async {
@@ -470,16 +557,16 @@ impl Inner {
 }
 
 /// Waits until what the server had under way has come.
-async fn arrived(live: &Live) {
+async fn arrived(live: &Live, ending: &Ending) {
     let quiet = async {
         loop {
             let last = live.lock().last_came.unwrap_or_else(clock::now);
-            let quiet_at = last + QUIET;
+            let quiet_at = last + ending.quiet;
             if clock::now() >= quiet_at {
                 return;
             }
             tokio::time::sleep_until(quiet_at).await;
         }
     };
-    let _ = timeout(QUIET_MAX, quiet).await;
+    let _ = timeout(ending.quiet_max, quiet).await;
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::config::Settings;
 use super::connect::Clients;
 use super::error::{closed, from_client, unsupported};
-use super::live::Live;
+use super::live::{Acked, Live};
 use super::subscription::PubSubSubscription;
 use crate::capability::Capability;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +50,7 @@ pub(super) struct Inner {
     known: RwLock<HashMap<TopicName, Known>>,
     publishers: Mutex<HashMap<String, Publisher>>,
     live: Mutex<HashMap<u64, Arc<Live>>>,
+    pub(super) acked: Arc<Mutex<Acked>>,
     /// Which group of which topic each configured subscription is used for.
     pub(super) taken: Mutex<HashMap<String, (TopicName, GroupName)>>,
 }
@@ -88,6 +89,7 @@ impl PubSub {
                 known: RwLock::default(),
                 publishers: Mutex::default(),
                 live: Mutex::default(),
+                acked: Arc::default(),
                 taken: Mutex::default(),
             }),
         }
@@ -157,6 +159,14 @@ impl Inner {
         self.check()?;
         all.insert(live.number(), Arc::clone(live));
         Ok(())
+    }
+
+    /// Waits for those that read this subscription and are about to end: what they give back comes before what follows it.
+    pub(super) async fn wait_for_ending(&self, path: &str) {
+        let live: Vec<Arc<Live>> = lock(&self.live).values().map(Arc::clone).collect();
+        for live in live.iter().filter(|live| live.is_ending(path)) {
+            self.end(live, closed).await;
+        }
     }
 
     pub(super) fn forget(&self, live: &Live) {

@@ -26,7 +26,7 @@ impl PubSubSettler {
     }
 }
 
-fn settle(state: &mut State, receipt: &Receipt, how: Settlement) -> Result<()> {
+fn settle(live: &Live, state: &mut State, receipt: &Receipt, how: Settlement) -> Result<()> {
     state.check_open()?;
     if matches!(how, Settlement::RequeueAfter(_)) {
         return Err(unsupported(
@@ -52,7 +52,10 @@ fn settle(state: &mut State, receipt: &Receipt, how: Settlement) -> Result<()> {
             state.put_back(number, held);
         }
         (Settlement::Requeue, None) => state.let_go(&id, handler).for_each(Handler::nack),
-        _ => state.let_go(&id, handler).for_each(Handler::ack),
+        _ => {
+            live.note_acked(&id);
+            state.let_go(&id, handler).for_each(Handler::ack);
+        }
     }
     Ok(())
 }
@@ -63,7 +66,7 @@ impl Settler for PubSubSettler {
             let mut state = self.live.lock();
             state.moved += batch.len();
             for slot in batch {
-                slot.outcome = Some(settle(&mut state, &slot.receipt, slot.how));
+                slot.outcome = Some(settle(&self.live, &mut state, &slot.receipt, slot.how));
             }
         }
         self.live.made_room();

@@ -56,7 +56,12 @@ impl PubSubSubscription {
             });
         }
         let prefetch = spec.prefetch.get();
-        let live = Live::new(inner, spec.topic.clone(), prefetch, temporary);
+        let path = sources
+            .first()
+            .map(|source| source.path.clone())
+            .unwrap_or_default();
+        inner.wait_for_ending(&path).await;
+        let live = Live::new(inner, spec.topic.clone(), path, prefetch, temporary);
         inner.keep(&live)?;
         live.read(inner, sources).await;
         Ok(Self {
@@ -156,6 +161,7 @@ impl Subscription for PubSubSubscription {
 impl Drop for PubSubSubscription {
     fn drop(&mut self) {
         let (inner, live) = (Arc::clone(&self.inner), Arc::clone(&self.live));
+        live.begin_end(lease_lost);
         self.inner
             .runtime
             .spawn(async move { inner.end(&live, lease_lost).await });
