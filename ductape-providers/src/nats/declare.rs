@@ -19,6 +19,8 @@ use crate::spec::{GroupSpec, Ordering, Start, TopicSpec};
 
 /// Within this the server knows an id again (`Nats-Msg-Id`): its own default.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
+/// The most groups of the topics of a stream together: 2.15 has a limit of 1,000 where none is set.
+const CONSUMERS_MAX: i32 = 100_000;
 /// The priority group of the members of a group that keeps order.
 pub(super) const MEMBERS: &str = "members";
 /// The most unsettled messages of a group, over all its members, those that wait to be tried again among them.
@@ -99,10 +101,14 @@ async fn the_stream(nats: &Nats, topic: &TopicName, names: &Names, dead: bool) -
     if nats.declares() != Declare::Create {
         return Err(missing(topic, names));
     }
-    let wanted = stream_config(nats, names, dead);
-    let created: Result<stream::Info> = nats
-        .api(&format!("STREAM.CREATE.{}", wanted.name), &json!(wanted))
-        .await;
+    let mut wanted = stream_config(nats, names, dead);
+    let request = format!("STREAM.CREATE.{}", wanted.name);
+    let mut created: Result<stream::Info> = nats.api(&request, &json!(wanted)).await;
+    if matches!(&created, Err(error) if error.kind() == ErrorKind::Throttled) {
+        // An account that allows fewer refuses the number itself.
+        wanted.max_consumers = -1;
+        created = nats.api(&request, &json!(wanted)).await;
+    }
     match created {
         Ok(info) => Ok(info.config),
         // Another program was faster, or the name stands for something else.
@@ -126,6 +132,7 @@ fn stream_config(nats: &Nats, names: &Names, dead: bool) -> stream::Config {
         duplicate_window: DUPLICATE_WINDOW,
         allow_direct: true,
         num_replicas: 1,
+        max_consumers: CONSUMERS_MAX,
         ..Default::default()
     };
     if dead {

@@ -10,6 +10,7 @@ mod link;
 mod names;
 mod provider;
 mod publish;
+mod pulls;
 mod pump;
 mod seek;
 mod settle;

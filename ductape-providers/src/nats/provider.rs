@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::acks::Acks;
+use super::acks::{Acks, Answer};
 use super::link::{Link, within};
 use super::names::Names;
 use super::subscription::{NatsSubscription, Shared, subscribe};
@@ -217,13 +217,23 @@ impl Nats {
     async fn round_trip(&self) -> Result<()> {
         let waiting = self.0.acks.wait_for(1);
         let client = &self.0.client;
+        let mut link = self.0.link.watch();
+        let lost = link.borrow_and_update().lost;
         let trip = async {
             client
                 .publish(waiting.reply(0), bytes::Bytes::new())
                 .await
                 .map_err(|_| error::gone(client))?;
-            waiting.batch.complete().await;
-            Ok(())
+            tokio::select! {
+                () = waiting.batch.complete() => {}
+                _ = link.wait_for(|now| now.over || now.lost != lost) => {}
+            }
+            match waiting.batch.take().pop() {
+                // It came back, and is no confirmation.
+                Some(Some(Answer::Unreadable(_))) => Ok(()),
+                _ if self.0.link.now().over => Err(error::gone(client)),
+                _ => Err(error::down()),
+            }
         };
         timeout(PING_WITHIN, trip).await.unwrap_or_else(|_| {
             let text = format!("NATS did not answer within {PING_WITHIN:?}");

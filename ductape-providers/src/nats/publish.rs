@@ -163,7 +163,7 @@ fn prepare(
     let (subject, group) = match &message.route {
         Route::Topic => {
             // Not for the other routes: a copy, or a second dead letter of one message, is meant.
-            lines.put(header::NATS_MESSAGE_ID, wire::id_text(&message.id));
+            lines.put(header::NATS_MESSAGE_ID, wire::id_in(&topic.subject, &message.id));
             (topic.subject.clone(), None)
         }
         Route::Group(group) => (topic.names.of_group(group).into(), Some(group)),

@@ -1,71 +1,31 @@
 //! The task behind a subscription: it pulls, keeps leases and the member's place, and gives back what is left at the end.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::{Message, Request, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::acks::some;
 use super::declare::{MEMBERS, create_consumer, group_missing};
 use super::error;
+use super::pulls::{HEARTBEAT, Pulls};
 use super::settle::{NAK, PROGRESS};
 use super::subscription::{Got, Shared};
 use super::wire::{self, Place};
 use crate::clock;
 use crate::error::Result;
-use async_nats::jetstream::consumer::DeliverPolicy;
 
-/// How long the server keeps a pull that it can't serve.
-const PULL_FOR: Duration = Duration::from_secs(30);
-/// How often the server says that a pull is still there.
-const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a consumer may be missing before the subscription ends: while it is moved, or a server starts.
 const MISSING_FOR: Duration = Duration::from_secs(10);
 /// How long each step of the end may take.
 const END_STEP: Duration = Duration::from_secs(2);
-/// The most pulls whose size is remembered.
-const PULLS_MAX: usize = 64;
-
-#[derive(Serialize)]
-struct Pull<'a> {
-    batch: usize,
-    #[serde(skip_serializing_if = "is_zero")]
-    expires: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    idle_heartbeat: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    max_bytes: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    no_wait: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-fn nanos(wait: Duration) -> u64 {
-    u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)
-}
-
 struct Pump {
     shared: Arc<Shared>,
-    inbox: String,
-    next: Subject,
-    /// How many messages the server was asked for and has not sent.
-    requested: usize,
-    /// Pulls whose end was not told, with their sizes.
-    open: VecDeque<(u64, usize)>,
-    token: u64,
+    pulls: Pulls,
     /// By what the server knows the member that it gives to.
     pin: Option<String>,
     /// When the server last said anything.
@@ -86,12 +46,8 @@ pub(super) async fn start(shared: &Arc<Shared>) -> Result<()> {
         .map_err(|_| error::gone(client))?;
     let now = clock::now();
     let pump = Pump {
-        next: format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", shared.stream, shared.consumer).into(),
+        pulls: Pulls::new(inbox, &shared.stream, &shared.consumer),
         shared: Arc::clone(shared),
-        inbox,
-        requested: 0,
-        open: VecDeque::new(),
-        token: 0,
         pin: None,
         heard: now,
         kept_place_at: now,
@@ -157,8 +113,7 @@ impl Pump {
     }
 
     fn start_over(&mut self) {
-        self.requested = 0;
-        self.open.clear();
+        self.pulls.forget();
         self.heard = clock::now();
     }
 
@@ -191,7 +146,7 @@ impl Pump {
     }
 
     fn delivery(&mut self, message: Message) -> Option<Got> {
-        self.requested = self.requested.saturating_sub(1);
+        self.pulls.came();
         if self.shared.pinned {
             let pin = message
                 .headers
@@ -223,21 +178,10 @@ impl Pump {
             return false;
         }
         let said = message.description.as_deref().unwrap_or_default();
-        let token = message.subject.rsplit('.').next().unwrap_or_default();
         if status == StatusCode::PIN_ID_MISMATCH {
             self.pin = None;
         }
-        if let Ok(token) = token.parse::<u64>() {
-            let at = self.open.iter().position(|(open, _)| *open == token);
-            let size = at.and_then(|at| self.open.remove(at)).map_or(0, |(_, size)| size);
-            let left = message
-                .headers
-                .as_ref()
-                .and_then(|headers| headers.get("Nats-Pending-Messages"))
-                .and_then(|left| left.as_str().parse().ok())
-                .unwrap_or(size);
-            self.requested = self.requested.saturating_sub(left);
-        }
+        let for_messages = self.pulls.ended(message);
         if status == StatusCode::NO_RESPONDERS || said.eq_ignore_ascii_case("Consumer Deleted") {
             self.start_over();
             self.pin = None;
@@ -246,7 +190,7 @@ impl Pump {
         if !matches!(
             status,
             StatusCode::TIMEOUT | StatusCode::NOT_FOUND | StatusCode::PIN_ID_MISMATCH
-        ) && token != "place"
+        ) && for_messages
         {
             tracing::debug!(provider = "nats", %status, said = %said.escape_debug(), "a pull was ended");
             // Not at once again what the server refuses.
@@ -303,13 +247,13 @@ impl Pump {
             }
             let room = self.shared.prefetch.saturating_sub(state.receipts.len());
             let target = room.min(state.wanted);
-            let have = state.buffer.len() + self.requested;
+            let have = state.buffer.len() + self.pulls.requested;
             let few = have == 0 || have < target / 2;
             if few { target.saturating_sub(have) } else { 0 }
         };
         // Without a pin a second pull would wait behind the first member's.
         if more == 0
-            || (self.shared.pinned && self.pin.is_none() && self.requested > 0)
+            || (self.shared.pinned && self.pin.is_none() && self.pulls.requested > 0)
             || !self.shared.nats.link().now().up
         {
             return;
@@ -317,41 +261,18 @@ impl Pump {
         if clock::now() < self.not_before {
             return;
         }
-        self.token += 1;
-        let pull = Pull {
-            batch: more,
-            expires: nanos(PULL_FOR),
-            idle_heartbeat: nanos(HEARTBEAT),
-            max_bytes: 0,
-            no_wait: false,
-            group: self.shared.pinned.then_some(MEMBERS),
-            id: self.pin.as_deref(),
-        };
-        if self.requested == 0 {
-            self.open.clear();
+        if self.pulls.requested == 0 {
             self.heard = clock::now();
         }
-        let token = self.token;
-        self.ask(&pull, &token.to_string()).await;
-        self.requested += more;
-        if self.open.len() == PULLS_MAX {
-            self.open.pop_front();
-        }
-        self.open.push_back((token, more));
+        let (reply, body) = self.pulls.ask(more, self.shared.pinned, self.pin.as_deref());
+        self.ask(reply, body).await;
         self.kept_place_at = clock::now();
     }
 
-    async fn ask(&self, pull: &Pull<'_>, token: &str) {
-        // What is made of numbers and names is always JSON.
-        let body = serde_json::to_vec(pull).unwrap_or_default();
-        let reply = format!("{}.{token}", self.inbox);
-        let sent = self
-            .shared
-            .nats
-            .client()
-            .publish_with_reply(self.next.clone(), reply, Bytes::from(body))
-            .await;
-        if sent.is_err() {
+    async fn ask(&self, reply: String, body: Bytes) {
+        let client = self.shared.nats.client();
+        let sent = client.publish_with_reply(self.pulls.subject.clone(), reply, body);
+        if sent.await.is_err() {
             tracing::debug!(consumer = self.shared.consumer, "the client is gone");
         }
     }
@@ -359,7 +280,7 @@ impl Pump {
     /// Keeps leases and the member's place, while somebody is at work here; gives both up when nobody is.
     async fn tend(&mut self) {
         let now = clock::now();
-        if self.requested > 0 && now.duration_since(self.heard) > HEARTBEAT * 2 + HEARTBEAT / 2 {
+        if self.pulls.requested > 0 && now.duration_since(self.heard) > HEARTBEAT * 2 + HEARTBEAT / 2 {
             tracing::debug!(consumer = self.shared.consumer, "no heartbeat; pulling anew");
             self.start_over();
         }
@@ -417,19 +338,10 @@ impl Pump {
         }
     }
 
-    /// A pull that no message is small enough for: it is refused, and the server counts it as a sign of life.
     async fn keep_place(&mut self) {
         self.kept_place_at = clock::now();
-        let pull = Pull {
-            batch: 1,
-            expires: 0,
-            idle_heartbeat: 0,
-            max_bytes: 1,
-            no_wait: true,
-            group: Some(MEMBERS),
-            id: self.pin.as_deref(),
-        };
-        self.ask(&pull, "place").await;
+        let (reply, body) = self.pulls.keep_place(self.pin.as_deref());
+        self.ask(reply, body).await;
     }
 
     /// Lets another member take over.
@@ -443,6 +355,21 @@ impl Pump {
         let released = shared.nats.api_even_closed(&request, &body);
         if let Ok(Err(error)) = timeout(END_STEP, released).await {
             tracing::debug!(consumer = shared.consumer, %error, "the member's place was not released; it ends by itself");
+        }
+    }
+
+    /// Lets the server drop the pulls that nobody listens to any more, which it does when it is asked how many there are.
+    /// Otherwise the next message would give the member's place to one of them, and so to nobody (seen with 2.15).
+    async fn withdraw(&self) {
+        let shared = &*self.shared;
+        let request = format!("CONSUMER.INFO.{}.{}", shared.stream, shared.consumer);
+        let body = json!({});
+        let asked = shared.nats.api_even_closed(&request, &body);
+        if !matches!(timeout(END_STEP, asked).await, Ok(Ok(()))) {
+            tracing::debug!(
+                consumer = shared.consumer,
+                "pulls were not withdrawn; they end by themselves"
+            );
         }
     }
 
@@ -500,6 +427,9 @@ impl Pump {
                 if shared.nats.client().send_request(reply, request).await.is_err() {
                     tracing::debug!(consumer = shared.consumer, "giving back was not confirmed");
                 }
+            }
+            if shared.pinned && self.pulls.requested > 0 {
+                self.withdraw().await;
             }
             self.release().await;
         } else {

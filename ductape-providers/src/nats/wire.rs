@@ -87,9 +87,10 @@ impl Lines {
     }
 }
 
-/// The id of a message as the server's header takes it: two ids never become one.
-pub(super) fn id_text(id: &MessageId) -> String {
-    let text = id.to_string();
+/// What the server is to know a message again by. It compares over a whole stream, in which topics stand side by side, so
+/// that the topic's subject is a part of it.
+pub(super) fn id_in(subject: &str, id: &MessageId) -> String {
+    let text = format!("{subject}:{id}");
     if travels(&text) { text } else { escaped(&text) }
 }
 

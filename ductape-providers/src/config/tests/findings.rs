@@ -383,7 +383,7 @@ fn nats() {
             ),
             (
                 json!({"password": "p"}),
-                "password: is not a key of NATS; its keys are `servers`, `user`, `pass`, `token`, `name`, \
+                "password: is not a key of NATS; its keys are `declare`, `servers`, `user`, `pass`, `token`, `name`, \
                  `maxReconnectAttempts`, `reconnectTimeWait`, `tls`, `allowPlaintext`",
             ),
             (
