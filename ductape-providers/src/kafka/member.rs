@@ -331,6 +331,10 @@ impl Thread {
             wait = Duration::ZERO;
             let record = match polled {
                 Ok(record) => record,
+                Err(KafkaError::PartitionEOF(_)) => {
+                    self.shared.at_the_end();
+                    break;
+                }
                 Err(error) => {
                     failed(&self.shared, &self.reads, &error);
                     break;

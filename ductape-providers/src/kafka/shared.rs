@@ -26,8 +26,8 @@ pub(super) struct Shared {
     ready: Notify,
     /// Wakes the thread while it waits for room, or for settlements.
     changed: Condvar,
-    /// Wakes who waits for the first partitions.
-    joined: Notify,
+    /// Wakes who waits for what is there already.
+    looked: Notify,
     /// Wakes who waits for the thread to end.
     over: Notify,
 }
@@ -39,7 +39,7 @@ impl Shared {
             prefetch,
             ready: Notify::new(),
             changed: Condvar::new(),
-            joined: Notify::new(),
+            looked: Notify::new(),
             over: Notify::new(),
         }
     }
@@ -159,9 +159,9 @@ impl Shared {
         self.ready.notify_one();
     }
 
-    /// Waits until this member has partitions.
-    pub(super) async fn joined(&self) {
-        self.joined.notified().await;
+    /// Waits until a message has come, or it is known that there is none.
+    pub(super) async fn looked(&self) {
+        self.looked.notified().await;
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -245,7 +245,13 @@ impl Shared {
         drop(state);
         if wake {
             self.ready.notify_one();
+            self.looked.notify_one();
         }
+    }
+
+    /// Everything that is there was received.
+    pub(super) fn at_the_end(&self) {
+        self.looked.notify_one();
     }
 
     /// Moves what is due, and says when the next will be.
@@ -311,8 +317,6 @@ impl Shared {
         for (partition, mark) in partitions {
             state.assign(round, *partition, mark.as_ref());
         }
-        drop(state);
-        self.joined.notify_one();
     }
 
     /// Takes back what is not in hand of `partitions`, so that no more of them is delivered.

@@ -20,8 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::provider::{Delivery, Subscription};
 use crate::spec::{Source, SubscriptionSpec};
 
-/// How long a reader of dead letters waits until it has their partition; another reader may have it.
-const DEAD_JOIN_WAIT: Duration = Duration::from_secs(4);
+/// How long a reader of dead letters waits until it knows whether there are any; another reader may have their partition.
+const DEAD_LOOK_WAIT: Duration = Duration::from_secs(4);
 
 /// A member of a group. Dropping it gives what is unsettled back.
 #[derive(Debug)]
@@ -60,7 +60,10 @@ impl KafkaSubscription {
             in_log: !dead,
         };
         let id = if dead { &group.dead } else { &group.id };
-        let client = config::consumer(&inner.config, id);
+        let mut client = config::consumer(&inner.config, id);
+        if dead {
+            client.set("enable.partition.eof", "true");
+        }
         let shared = Arc::new(Shared::new(spec.prefetch.get()));
         let reader = Reader::new(&known.topic);
         let joining = Arc::clone(&shared);
@@ -81,8 +84,8 @@ impl KafkaSubscription {
             own: own.then(|| (known, group, spec.group.name.clone())),
         };
         if dead {
-            // There is one partition, and who looks at dead letters does not wait long for the first.
-            let _ = timeout(DEAD_JOIN_WAIT, subscription.shared.joined()).await;
+            // Who looks at dead letters does not wait long for the first one.
+            let _ = timeout(DEAD_LOOK_WAIT, subscription.shared.looked()).await;
         }
         if inner.check().is_err() {
             // Closed meanwhile; the subscription ends when it is dropped.
