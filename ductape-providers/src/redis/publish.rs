@@ -22,6 +22,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Outgoing, Route, TopicName};
 use crate::provider::{PublishReceipt, PublishSlot};
 
+/// How many arguments a command has whose headers are packed, and how many bytes beside the payload, about.
+const PACKED_ARGUMENTS: usize = 8;
+const PACKED_BYTES: usize = 192;
+
 /// How many pipelines of one batch are under way at a time: while the server works on one, the next is written.
 const UNDER_WAY_MAX: usize = 2;
 
@@ -138,7 +142,10 @@ impl<'a> Writer<'a> {
     ) -> (Cmd, bool) {
         let delay = delay(message);
         let mut command = if delay.is_zero() {
-            let mut command = Cmd::with_capacity(arguments, length);
+            let mut command = match &self.shared {
+                None => Cmd::with_capacity(arguments, length),
+                Some(_) => Cmd::with_capacity(PACKED_ARGUMENTS, message.payload.len() + PACKED_BYTES),
+            };
             command.arg("XADD");
             match &message.route {
                 Route::Topic => command.arg(&self.topic.keys.stream),

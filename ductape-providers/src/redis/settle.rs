@@ -1,9 +1,10 @@
 //! Settling: what is acked goes in one command a stream.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Pipeline, RedisWrite as _, Value};
 
 use super::config::DELAY_MAX;
 use super::error;
@@ -172,26 +173,23 @@ fn plan(
         let own = stream >= member.own_from;
         let chunk = if slots.len() <= SINGLY_MAX { 1 } else { slots.len() };
         for slots in slots.chunks(chunk) {
-            let ids: Vec<String> = slots
-                .iter()
-                .filter_map(|at| entries[*at])
-                .map(|entry| entry.id.to_string())
-                .collect();
-            let command = |name: &str| {
-                let mut command = Cmd::with_capacity(ids.len() + 3, 24 * ids.len() + 96);
-                command.arg(name).arg(&member.streams[stream]);
+            let command = |name: &str, group: Option<&str>| {
+                let mut command = Cmd::with_capacity(slots.len() + 3, 24 * slots.len() + 96);
+                command.arg(name).arg(&member.streams[stream]).arg(group);
+                for entry in slots.iter().filter_map(|at| entries[*at]) {
+                    // Writing to memory does not fail.
+                    let _ = write!(command.writer_for_next_arg(), "{}", entry.id);
+                }
                 command
             };
-            let mut ack = command("XACK");
-            ack.arg(&member.group).arg(&ids);
+            let ack = command("XACK", Some(&member.group));
             pipeline.add_command(ack);
             sent.push(Sent {
                 slots: slots.to_vec(),
                 kind: Kind::Ack,
             });
             if own {
-                let mut delete = command("XDEL");
-                delete.arg(&ids);
+                let delete = command("XDEL", None);
                 pipeline.add_command(delete);
                 sent.push(Sent {
                     slots: Vec::new(),
