@@ -120,8 +120,10 @@ pub(super) struct InHand {
     /// The server's id.
     pub(super) id: String,
     pub(super) handler: Handler,
-    /// What is delivered again in its place, in the order of its key.
-    pub(super) again: Option<Incoming>,
+    /// What is delivered again in its place.
+    pub(super) message: Incoming,
+    /// Whether Pub/Sub keeps the order of its key.
+    pub(super) ordered: bool,
 }
 
 /// Why nothing more comes.

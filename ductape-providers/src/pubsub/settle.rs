@@ -38,24 +38,22 @@ fn settle(live: &Live, state: &mut State, receipt: &Receipt, how: Settlement) ->
         number,
         id,
         handler,
-        again,
+        message,
+        ordered,
     } = state.in_hand.take(receipt).ok_or_else(lease_lost)?;
-    match (how, again) {
-        // It would come back behind what this process has of its key.
-        (Settlement::Requeue, Some(message)) => {
-            let held = Held {
-                id,
-                message,
-                handler,
-                ordered: true,
-            };
-            state.put_back(number, held);
-        }
-        (Settlement::Requeue, None) => state.let_go(&id, handler).for_each(Handler::nack),
-        _ => {
-            live.note_acked(&id);
-            state.let_go(&id, handler).for_each(Handler::ack);
-        }
+    if how == Settlement::Requeue {
+        // Given back to Pub/Sub it would come again behind what this process has of its key, or on a stream that is about
+        // to end.
+        let held = Held {
+            id,
+            message,
+            handler,
+            ordered,
+        };
+        state.put_back(number, held);
+    } else {
+        live.note_acked(&id);
+        state.let_go(&id, handler).for_each(Handler::ack);
     }
     Ok(())
 }

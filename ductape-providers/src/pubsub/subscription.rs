@@ -125,12 +125,12 @@ impl Subscription for PubSubSubscription {
                         handler,
                         ordered,
                     } = held;
-                    let again = ordered.then(|| message.clone());
                     let receipt = state.in_hand.insert(InHand {
                         number,
                         id,
                         handler,
-                        again,
+                        message: message.clone(),
+                        ordered,
                     });
                     into.push(Delivery { message, receipt });
                     count += 1;
