@@ -15,6 +15,18 @@ DatabaseSync.prototype.exec = function (sql) {
   exec.call(this, sql);
   if (sql.includes("journal_mode")) exec.call(this, "PRAGMA synchronous = OFF");
 };
+// A message that is shown again keeps its count: fauxqs 2.4 writes none, which its own table refuses.
+const prepare = DatabaseSync.prototype.prepare;
+DatabaseSync.prototype.prepare = function (sql) {
+  return prepare.call(
+    this,
+    sql.replace(
+      "approximate_receive_count = ?, approximate_first_receive_timestamp = ?",
+      "approximate_receive_count = COALESCE(?, approximate_receive_count), " +
+        "approximate_first_receive_timestamp = COALESCE(?, approximate_first_receive_timestamp)",
+    ),
+  );
+};
 const { startFauxqs } = await import(module);
 const server = await startFauxqs({ port: Number(port), dataDir, logger: false });
 for (const signal of ["SIGTERM", "SIGINT"]) {
