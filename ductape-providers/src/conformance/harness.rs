@@ -7,6 +7,9 @@ use super::case::Failure;
 use crate::error::Result;
 use crate::provider_dyn::AnyProvider;
 
+/// How long a message may take where the harness says nothing else.
+pub(super) const PATIENCE_DEFAULT: Duration = Duration::from_secs(6);
+
 /// How the suite reaches the broker under test. What the author of a provider writes, beside the provider.
 ///
 /// ```no_run
@@ -72,7 +75,7 @@ pub trait Harness: Send + Sync + 'static {
 
     /// How long a message that must come may take, on a busy machine; 6 s unless it says another.
     fn patience(&self) -> Duration {
-        Duration::from_secs(6)
+        PATIENCE_DEFAULT
     }
 
     /// How many cases run side by side; 8 unless it says another.

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::case::{Applies, Case, Wants};
 use super::context::Context;
-use super::harness::Harness;
+use super::harness::{Harness, PATIENCE_DEFAULT};
 use super::report::{Outcome, Report, Row};
 use crate::clock;
 
@@ -129,8 +129,11 @@ async fn run_one(case: Case, applies: Applies, context: Context) -> Outcome {
         Applies::Refused { what, check } => (check, Outcome::Unsupported(what)),
     };
     // A task of its own, so that a panic is its outcome and not ours.
+    // A server that is given more time for a message is given as much more for a case.
+    let slowness = context.harness().patience().as_secs_f64() / PATIENCE_DEFAULT.as_secs_f64();
+    let deadline = case.deadline.mul_f64(slowness.max(1.0));
     let mut task = tokio::spawn(shown(context));
-    match timeout(case.deadline, &mut task).await {
+    match timeout(deadline, &mut task).await {
         Ok(Ok(Ok(()))) => passed,
         Ok(Ok(Err(failure))) => match applies {
             Applies::Runs => Outcome::Failed(failure.to_string()),
@@ -141,7 +144,7 @@ async fn run_one(case: Case, applies: Applies, context: Context) -> Outcome {
         Ok(Err(error)) => Outcome::Failed(format!("it panicked: {error}")),
         Err(_) => {
             task.abort();
-            Outcome::Failed(format!("it did not end within {:?}", case.deadline))
+            Outcome::Failed(format!("it did not end within {deadline:?}"))
         }
     }
 }
