@@ -38,11 +38,11 @@ const ENVIRONMENTS: &[(&str, &str)] = &[
     ("redis", "type = 'REDIS'\nhost = 'localhost'\npassword = '%'"),
     (
         "sqs",
-        "type = 'AWS_SQS'\nregion = 'us-east-1'\naccessKeyId = 'AK'\nsecretAccessKey = '%'\nsessionToken = '%'\nendpoint = 'http://u:%@localhost:4566/?token=%'\nqueueUrls = { paid = 'https://u:%@queue/paid?token=%' }",
+        "type = 'AWS_SQS'\nregion = 'us-east-1'\naccessKeyId = 'AK'\nsecretAccessKey = '%'\nsessionToken = '%'\nendpoint = 'http://localhost:4566'\nqueueUrls = { paid = 'https://queue/paid' }",
     ),
     (
         "pubsub",
-        "type = 'GOOGLE_PUBSUB'\nprojectId = 'p'\ntopicName = 't'\ncredentials = { private_key = '%', nested = ['%'] }",
+        "type = 'GOOGLE_PUBSUB'\nprojectId = 'p'\ntopicName = 'orders'\ncredentials = { private_key = '%', nested = ['%'] }",
     ),
     (
         "nats-pass",

@@ -87,9 +87,9 @@ const WRONG: &[(&str, &str, &str)] = &[
         "is missing",
     ),
     (
-        "[brokers.bad.environments.dev]\ntype = 'GOOGLE_PUBSUB'\nprojectId = 'p'",
-        "1: brokers.bad.environments.dev.topicName",
-        "is missing",
+        "[brokers.bad.environments.dev]\ntype = 'GOOGLE_PUBSUB'\nprojectId = 'p'\ntopicName = 't'",
+        "4: brokers.bad.environments.dev.topicName",
+        "has not 3 to 255 characters",
     ),
     (
         "[brokers.bad.environments.dev]\ntype = 'NATS'\nservers = []",

@@ -101,6 +101,16 @@ impl BrokerUrl {
         })
     }
 
+    /// This URL, when it is an address alone: clients log the URLs that they call, and these take no password there.
+    pub(super) fn without_extras(self) -> Result<Self, String> {
+        if self.user_info || self.expose().contains(['?', '#']) {
+            return Err(format!(
+                "`{self}` has a user or a query, which nothing here reads; write the address alone, and keys in their own fields"
+            ));
+        }
+        Ok(self)
+    }
+
     /// The whole URL with its password, for the client that connects with it.
     pub fn expose(&self) -> &str {
         self.whole.expose()

@@ -123,7 +123,7 @@ pub(crate) fn endpoint(text: &str) -> Result<BrokerUrl, String> {
     } else {
         format!("http://{text}")
     };
-    BrokerUrl::parse(&url, &["http", "https"], "localhost:8085")
+    BrokerUrl::parse(&url, &["http", "https"], "localhost:8085")?.without_extras()
 }
 
 /// Whether a topic or a subscription can have this name:

@@ -145,5 +145,5 @@ fn queue_urls(fields: &Fields<'_>) -> BTreeMap<String, BrokerUrl> {
 }
 
 fn http_url(text: &str, example: &str) -> Result<BrokerUrl, String> {
-    BrokerUrl::parse(text, &["https", "http"], example)
+    BrokerUrl::parse(text, &["https", "http"], example)?.without_extras()
 }

@@ -215,19 +215,6 @@ fn provider_and_address_say_what_and_where() {
     }
 }
 
-#[test]
-fn what_this_version_cannot_connect_to_says_so() {
-    let config = good(&json!({"type": "KAFKA", "brokers": ["a:1"], "clientId": "c"}));
-    let connected = futures_util::FutureExt::now_or_never(config.connect()).unwrap();
-    let error = connected.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
-    assert_eq!(
-        error.to_string(),
-        "this version can't connect to kafka yet (its feature will be `kafka`); until then give the environment a broker \
-         of type `EMBEDDED` (provider: kafka, address: a:1)"
-    );
-}
-
 /// The features of a build decide: this runs where `nats` is left out.
 #[cfg(not(feature = "nats"))]
 #[tokio::test]

@@ -129,10 +129,7 @@ mod tests {
                 json!({"endpoint": "http://localhost:4566/x"}),
                 ("localhost", 4566),
             ),
-            (
-                json!({"endpoint": "https://u:p@sqs.example"}),
-                ("sqs.example", 443),
-            ),
+            (json!({"endpoint": "https://sqs.example"}), ("sqs.example", 443)),
             (json!({"endpoint": "http://[::1]"}), ("::1", 80)),
         ] {
             let (host, port) = host_and_port(&config(&more));
