@@ -1,0 +1,9 @@
+//! One behaviour on SQLite and on Postgres.
+//!
+//! Postgres is the one that `DUCTAPE_TEST_POSTGRES` names (`eval "$(dev/brokers env postgres)"`); without it these tests run on
+//! SQLite alone, unless `DUCTAPE_TEST` asks for `postgres`.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test fails where it unwraps
+
+mod open;
+mod support;
