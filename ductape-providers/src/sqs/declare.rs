@@ -372,11 +372,14 @@ impl Inner {
         queue: &str,
         created: bool,
     ) -> Result<()> {
-        let found = if self.config.declare == Declare::Create {
-            self.subscribe_queue(topic_arn, queue_arn).await?
-        } else {
-            self.find_subscription(topic_arn, queue_arn).await?
-        };
+        // A queue that was just made has no subscription; subscribing one that has would set its attributes on some servers.
+        let mut found = None;
+        if !created {
+            found = self.find_subscription(topic_arn, queue_arn).await?;
+        }
+        if found.is_none() && self.config.declare == Declare::Create {
+            found = self.subscribe_queue(topic_arn, queue_arn).await?;
+        }
         let Some(arn) = found else {
             let text = format!(
                 "the queue `{queue}` is not subscribed to {}: its group gets nothing",
