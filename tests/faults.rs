@@ -17,5 +17,7 @@ mod leases;
 mod lines;
 #[path = "faults/processes.rs"]
 mod processes;
+#[path = "faults/servers.rs"]
+mod servers;
 #[path = "faults/shutdown.rs"]
 mod shutdown;

@@ -37,16 +37,18 @@ pub(crate) enum Kind {
     Stuck,
 }
 
-/// A program on the store at `path`.
+/// A program on the store at `path`, or, where that is a `ductape.toml`, on the broker that it names.
 pub(crate) fn program(path: &Path, lease: Duration) -> DuctapeBuilder {
-    let config = format!(
-        "[brokers.faults.environments.dev]\ntype = \"EMBEDDED\"\npath = {:?}\n",
-        path.display().to_string()
-    );
-    Ductape::builder()
-        .config_text(config)
-        .environment("dev")
-        .lease(lease)
+    let builder = if path.extension().is_some_and(|ending| ending == "toml") {
+        Ductape::builder().config_file(path)
+    } else {
+        let config = format!(
+            "[brokers.faults.environments.dev]\ntype = \"EMBEDDED\"\npath = {:?}\n",
+            path.display().to_string()
+        );
+        Ductape::builder().config_text(config)
+    };
+    builder.environment("dev").lease(lease)
 }
 
 /// Ends the process with a reason.

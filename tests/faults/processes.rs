@@ -29,8 +29,14 @@ impl Folder {
         &self.0
     }
 
+    /// What the processes are told to use: the embedded store, or the broker that a `ductape.toml` in the folder names.
     pub(crate) fn store(&self) -> PathBuf {
-        self.0.join("events.db")
+        let config = self.0.join("ductape.toml");
+        if config.exists() {
+            config
+        } else {
+            self.0.join("events.db")
+        }
     }
 
     fn stderr_file(&self) -> PathBuf {
@@ -193,8 +199,14 @@ pub(crate) fn produce(folder: &Folder, count: u64, kind: &str) {
 
 /// Waits for a condition, and fails when it does not come in [`LIMIT`].
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut come: impl FnMut() -> bool) {
-    let until = Instant::now() + LIMIT;
+pub(crate) fn wait_until(what: &str, come: impl FnMut() -> bool) {
+    wait_for(LIMIT, what, come);
+}
+
+/// Waits for a condition, and fails when it does not come within `limit`.
+#[track_caller]
+pub(crate) fn wait_for(limit: Duration, what: &str, mut come: impl FnMut() -> bool) {
+    let until = Instant::now() + limit;
     while !come() {
         assert!(Instant::now() < until, "this did not come: {what}");
         std::thread::sleep(Duration::from_millis(10));
