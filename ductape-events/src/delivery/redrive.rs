@@ -27,10 +27,10 @@ const REDRIVES_MAX: u32 = 10;
 const STEP: usize = 256;
 /// The most that one call looks at.
 const LOOK_MAX: usize = 10_000;
-/// How long no dead letter comes until there is none.
+/// How long no dead letter comes until there is none, of a broker that can't count them.
 const QUIET: Duration = Duration::from_millis(500);
-/// How long the first may take, of a broker that can't count them: it has to be asked before it gives.
-const FIRST: Duration = Duration::from_secs(3);
+/// How long the first may take, and each that the broker says is there.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A message that a group gave up.
 #[derive(Clone, Debug)]
@@ -242,10 +242,12 @@ impl DeadLetters {
         Ok(Reader {
             settler: subscription.settler_dyn(),
             subscription,
-            wait: if self.provider.capability_dyn().backlog {
-                QUIET
+            first: PATIENCE,
+            next: if self.provider.capability_dyn().backlog {
+                // Only those that are counted are waited for; others may be in another reader's hands.
+                PATIENCE
             } else {
-                FIRST
+                QUIET
             },
         })
     }
@@ -296,7 +298,9 @@ struct Reader {
     subscription: Box<dyn SubscriptionDyn>,
     settler: Arc<dyn SettlerDyn>,
     /// How long the next may take.
-    wait: Duration,
+    first: Duration,
+    /// How long those behind it may take.
+    next: Duration,
 }
 
 impl Reader {
@@ -306,7 +310,7 @@ impl Reader {
         let Some(max) = NonZeroUsize::new(max) else {
             return Ok(into);
         };
-        let wait = std::mem::replace(&mut self.wait, QUIET);
+        let wait = std::mem::replace(&mut self.first, self.next);
         match timeout(wait, self.subscription.receive_dyn(&mut into, max)).await {
             Ok(Err(error)) if into.is_empty() => Err(error),
             _ => Ok(into),
