@@ -26,6 +26,7 @@ mod open;
 mod seal;
 mod statement;
 mod time;
+pub mod tracking;
 mod url;
 
 pub use error::{Result, StoreError, StoreErrorKind};
