@@ -32,6 +32,14 @@ impl Dialect {
         )
     }
 
+    /// How the relays of an outbox take turns until the end of a transaction; SQLite has one writer anyway.
+    pub(crate) const fn lock_outbox(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock(7244615202411)"),
+        }
+    }
+
     /// How many values one statement may have: 32,766 in SQLite (`SQLITE_MAX_VARIABLE_NUMBER`), 65,535 in Postgres (a 16-bit
     /// number in its protocol).
     pub(crate) const fn binds_max(self) -> usize {

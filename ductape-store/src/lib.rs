@@ -21,15 +21,20 @@
 
 mod dialect;
 mod error;
+pub mod idempotency;
+pub mod inbox;
 mod migrate;
 mod open;
+pub mod outbox;
 mod seal;
 mod statement;
 mod time;
 pub mod tracking;
+mod transaction;
 mod url;
 
 pub use error::{Result, StoreError, StoreErrorKind};
 pub use open::Store;
 pub use seal::StoreKeys;
+pub use transaction::SqlTransaction;
 pub use url::StoreUrl;

@@ -3,7 +3,10 @@
 //! Postgres is the one that `DUCTAPE_TEST_POSTGRES` names (`eval "$(dev/brokers env postgres)"`); without it these tests run on
 //! SQLite alone, unless `DUCTAPE_TEST` asks for `postgres`.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test fails where it unwraps
+#![allow(clippy::panic, clippy::unwrap_used)] // a test fails where it unwraps
 
+mod idempotency;
+mod inbox;
 mod open;
+mod outbox;
 mod support;

@@ -9,7 +9,7 @@ use sqlx::any::AnyPoolOptions;
 
 use crate::support::{places, sqlite};
 
-async fn raw(url: &str) -> sqlx::AnyPool {
+pub(crate) async fn raw(url: &str) -> sqlx::AnyPool {
     sqlx::any::install_default_drivers();
     let url = url.replacen("sqlite:", "sqlite://", 1);
     AnyPoolOptions::new()
