@@ -221,6 +221,12 @@ impl BrokerError {
         self
     }
 
+    #[cfg(feature = "store")]
+    pub(crate) fn with_temporary(mut self, temporary: bool) -> Self {
+        self.0.temporary = temporary;
+        self
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self

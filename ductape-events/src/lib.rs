@@ -70,6 +70,8 @@ pub use ductape_macros::payload;
 #[doc = include_str!("../docs/topic.md")]
 pub use ductape_macros::topic;
 pub use ductape_providers as providers;
+#[cfg(feature = "store")]
+pub use ductape_store as store;
 pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
 pub use produce::{ProduceOptions, ProduceReceipt};
 pub use runtime::{CheckReport, Ductape, DuctapeBuilder, Guarantee};

@@ -22,6 +22,8 @@ pub(crate) struct Wiring {
     topics: HashMap<&'static str, Vec<TopicRoute>, foldhash::fast::RandomState>,
     by_name: HashMap<String, (&'static str, u32)>,
     closed: AtomicBool,
+    #[cfg(feature = "store")]
+    store: Option<ductape_store::Store>,
     published: Option<Mutex<Vec<Outgoing>>>,
 }
 
@@ -61,8 +63,36 @@ impl Wiring {
             topics: HashMap::default(),
             by_name: HashMap::new(),
             closed: AtomicBool::new(false),
+            #[cfg(feature = "store")]
+            store: None,
             published: keep_published.then(Mutex::default),
         }
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn set_store(&mut self, store: Option<ductape_store::Store>) {
+        self.store = store;
+    }
+
+    /// The store, for what can't do without: `what` begins the text of the error.
+    #[cfg(feature = "store")]
+    pub(crate) fn store(&self, what: &str) -> Result<&ductape_store::Store, BrokerError> {
+        self.store.as_ref().ok_or_else(|| {
+            BrokerError::new(
+                ErrorCode::StoreFailed,
+                format!(
+                    "{what} needs a store, and this program has none; set `DUCTAPE_STORE` (\"{}\"), or give one with \
+                     `Ductape::builder().store(…)`",
+                    ductape_store::StoreUrl::DEFAULT
+                ),
+            )
+        })
+    }
+
+    /// The store, if there is one.
+    #[cfg(feature = "store")]
+    pub(crate) fn store_if_any(&self) -> Option<&ductape_store::Store> {
+        self.store.as_ref()
     }
 
     /// Adds a topic. Its name is leaked when it is known from the configuration alone: once a start.

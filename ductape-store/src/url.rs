@@ -76,6 +76,11 @@ impl StoreUrl {
         Self(Place::Memory)
     }
 
+    /// Whether it is a server, which may not be there yet.
+    pub const fn is_server(&self) -> bool {
+        matches!(self.0, Place::Postgres(_))
+    }
+
     pub(crate) const fn place(&self) -> &Place {
         &self.0
     }

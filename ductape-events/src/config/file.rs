@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ductape_providers::EventName;
-use ductape_providers::config::{ProviderConfig, closest};
+use ductape_providers::config::{ProviderConfig, Secret, closest};
 
 use super::problem::{ConfigProblem, ConfigProblems, ProblemKind};
 
@@ -13,6 +13,7 @@ pub struct Config {
     pub(super) file: String,
     pub(super) product: Option<String>,
     pub(super) default_environment: String,
+    pub(super) store: Option<Secret>,
     pub(super) brokers: BTreeMap<String, BrokerConfig>,
 }
 
@@ -63,6 +64,12 @@ impl Config {
     /// The environment to use unless the program says another: `DUCTAPE_ENV`, else the file's, else `dev`.
     pub fn default_environment(&self) -> &str {
         &self.default_environment
+    }
+
+    /// Where the store is, as the file says: a URL, which may hold a password, or `off`.
+    #[cfg(feature = "store")]
+    pub(crate) fn store(&self) -> Option<&str> {
+        self.store.as_ref().map(Secret::expose)
     }
 
     /// The tags of the brokers, in alphabetical order.

@@ -44,7 +44,7 @@ impl Config {
         let document = Document::parse(text, file).map_err(ConfigProblems::new)?;
         let lookup: Lookup<'_> = lookup;
         let mut problems = Vec::new();
-        let (product, environment, brokers) = read(&document, lookup, &mut problems);
+        let top = read(&document, lookup, &mut problems);
         if !problems.is_empty() {
             problems.sort_by_key(|problem| (problem.line, problem.column));
             return Err(ConfigProblems::new(problems));
@@ -52,11 +52,12 @@ impl Config {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
         Ok(Self {
             file: file.to_owned(),
-            product: variable("DUCTAPE_PRODUCT").or(product),
+            product: variable("DUCTAPE_PRODUCT").or(top.product),
             default_environment: variable("DUCTAPE_ENV")
-                .or(environment)
+                .or(top.environment)
                 .unwrap_or_else(|| Self::ENVIRONMENT_DEFAULT.to_owned()),
-            brokers,
+            store: top.store,
+            brokers: top.brokers,
         })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! product = "shop"                       # optional; DUCTAPE_PRODUCT comes before it
+//! store = "sqlite:shop.db"               # optional: where the store is, or "off"; DUCTAPE_STORE comes before it
 //! environment = "dev"                    # where DUCTAPE_ENV is not set; "dev" if this is not set either
 //!
 //! [brokers.order-events]                 # the broker's tag: what stands before the `:` of an event's name

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ductape_providers::EventName;
-use ductape_providers::config::{ConfigFinding, ProviderConfig, closest};
+use ductape_providers::config::{ConfigFinding, ProviderConfig, Secret, closest};
 use serde_json::{Map, Value};
 
 use super::document::{Document, pointer_to};
@@ -16,12 +16,16 @@ type Table = Map<String, Value>;
 /// The URLs of one topic's queues by environment, each with its pointer.
 type QueueUrls<'a> = BTreeMap<&'a str, (String, &'a Value)>;
 
-/// The product, the environment and the brokers; what is wrong goes to `problems`.
-pub(super) fn read(
-    document: &Document<'_>,
-    lookup: Lookup<'_>,
-    problems: &mut Vec<ConfigProblem>,
-) -> (Option<String>, Option<String>, BTreeMap<String, BrokerConfig>) {
+/// What a file says.
+pub(super) struct Top {
+    pub(super) product: Option<String>,
+    pub(super) environment: Option<String>,
+    pub(super) store: Option<Secret>,
+    pub(super) brokers: BTreeMap<String, BrokerConfig>,
+}
+
+/// What the file says; what is wrong goes to `problems`.
+pub(super) fn read(document: &Document<'_>, lookup: Lookup<'_>, problems: &mut Vec<ConfigProblem>) -> Top {
     let content = document.content(lookup);
     let mut reader = Reader {
         document,
@@ -37,9 +41,15 @@ pub(super) fn read(
         reader.find(&finding.pointer, finding.message);
     }
     let root = &content.root;
-    reader.unknown_keys(root, "", "ductape.toml", &["product", "environment", "brokers"]);
+    reader.unknown_keys(
+        root,
+        "",
+        "ductape.toml",
+        &["product", "environment", "store", "brokers"],
+    );
     let product = reader.tag_value(root, "product");
     let environment = reader.tag_value(root, "environment");
+    let store = reader.text(root, "", "store").map(Secret::new);
     let mut brokers = BTreeMap::new();
     for (tag, pointer, broker) in reader.tables(root, "", "brokers") {
         reader.check_tag(tag, &pointer, "a broker's tag");
@@ -49,7 +59,12 @@ pub(super) fn read(
     for finding in std::mem::take(&mut reader.unset) {
         reader.find(&finding.pointer, finding.message);
     }
-    (product, environment, brokers)
+    Top {
+        product,
+        environment,
+        store,
+        brokers,
+    }
 }
 
 struct Reader<'a> {

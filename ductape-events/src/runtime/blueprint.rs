@@ -98,9 +98,19 @@ impl Blueprint {
         let tags = program.broker_tags();
         findings.extend(brokers.check(&tags));
         refuse(findings)?;
+        // Only the program itself writes; who looks at another environment needs no store.
+        #[cfg(feature = "store")]
+        let store = if environment.is_none() {
+            brokers.open_store().await?
+        } else {
+            None
+        };
         let connected = brokers.connect(&tags).await?;
 
-        let (context, mut topics) = self.route(&program, &connected)?;
+        let (mut wiring, mut topics) = self.route(&program, &connected)?;
+        #[cfg(feature = "store")]
+        wiring.set_store(store);
+        let context = Context::new(Arc::new(wiring));
         let allowed = Allowed([self.allowed.clone(), connected.allowed()].concat());
         let parts = check::Parts {
             context: context.clone(),
@@ -145,7 +155,7 @@ impl Blueprint {
         &self,
         program: &Program<'_>,
         connected: &Connected,
-    ) -> Result<(Context, Vec<TopicSpec>), BrokerError> {
+    ) -> Result<(Wiring, Vec<TopicSpec>), BrokerError> {
         let source = format!(
             "{}/{}/{}",
             connected.product,
@@ -187,7 +197,7 @@ impl Blueprint {
                 validator: OnceLock::new(),
             });
         }
-        Ok((Context::new(Arc::new(wiring)), topics))
+        Ok((wiring, topics))
     }
 }
 

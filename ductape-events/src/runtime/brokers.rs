@@ -30,6 +30,8 @@ pub(super) struct Settings {
     pub(super) providers: Vec<(String, AnyProvider)>,
     pub(super) every_broker: Option<AnyProvider>,
     pub(super) in_process: bool,
+    #[cfg(feature = "store")]
+    pub(super) store: super::store::StoreChoice,
     /// How long a broker that is not there yet is waited for.
     pub(super) startup_timeout: Duration,
 }
@@ -51,6 +53,9 @@ pub(super) enum ConfigSource {
 /// The brokers of the environment, before anything is connected.
 pub(super) struct Brokers {
     settings: Settings,
+    /// Whether the configuration is looked for outside of the program.
+    #[cfg(feature = "store")]
+    from_outside: bool,
     config: Option<Config>,
     product: String,
     environment: String,
@@ -60,6 +65,8 @@ impl Brokers {
     /// Reads the environment's variables and the configuration; connects to nothing.
     pub(super) async fn read(mut settings: Settings) -> Result<Self, BrokerError> {
         let source = std::mem::take(&mut settings.config);
+        #[cfg(feature = "store")]
+        let from_outside = matches!(source, ConfigSource::Environment);
         let read = tokio::task::spawn_blocking(move || read_config(source)).await;
         let config = read.map_err(|error| {
             BrokerError::new(ErrorCode::ConfigInvalid, "reading the configuration ended early")
@@ -71,10 +78,23 @@ impl Brokers {
         let environment = environment.or_else(|| Some(config.as_ref()?.default_environment().to_owned()));
         Ok(Self {
             settings,
+            #[cfg(feature = "store")]
+            from_outside,
             config,
             product: product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
             environment: environment.unwrap_or_else(|| Config::ENVIRONMENT_DEFAULT.to_owned()),
         })
+    }
+
+    /// Opens the store that the environment names; a program that is all in code has none unless it is given one.
+    #[cfg(feature = "store")]
+    pub(super) async fn open_store(&self) -> Result<Option<ductape_store::Store>, BrokerError> {
+        let settings = &self.settings;
+        let configured = self.config.as_ref().and_then(Config::store);
+        let in_code =
+            settings.in_process || settings.every_broker.is_some() || !settings.providers.is_empty();
+        let usual = self.from_outside && !in_code;
+        super::store::open(&settings.store, configured, usual, settings.startup_timeout).await
     }
 
     /// Finds what keeps the brokers of these tags, each named by one of its events, from being connected.
@@ -217,7 +237,7 @@ impl Brokers {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -133,6 +133,21 @@ impl DuctapeBuilder {
         self
     }
 
+    /// The store that the program keeps its history, idempotency keys, sessions and outbox in, in place of `DUCTAPE_STORE`, the
+    /// configuration's and `.ductape/store.db`.
+    #[cfg(feature = "store")]
+    pub fn store(mut self, store: ductape_store::Store) -> Self {
+        self.settings.store = super::store::StoreChoice::Given(store);
+        self
+    }
+
+    /// No store: what needs one answers `STORE_FAILED`. The same as `DUCTAPE_STORE=off`.
+    #[cfg(feature = "store")]
+    pub fn without_store(mut self) -> Self {
+        self.settings.store = super::store::StoreChoice::None;
+        self
+    }
+
     /// Adds a topic that inventory does not find.
     pub fn topic<T: Topic>(mut self) -> Self {
         self.topics.push(T::descriptor());

@@ -179,6 +179,10 @@ impl Ductape {
                 tracing::warn!(%error, "a broker's connection did not close cleanly");
             }
         }
+        #[cfg(feature = "store")]
+        if let Some(store) = self.context.wiring().store_if_any() {
+            store.close().await;
+        }
         if unfinished > 0 {
             let text = format!(
                 "{unfinished} handlers did not finish within {:?}; their messages were given back",

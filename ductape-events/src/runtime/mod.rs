@@ -20,6 +20,8 @@ mod lanes_tests;
 mod report;
 mod session;
 mod settle;
+#[cfg(feature = "store")]
+mod store;
 #[cfg(test)]
 mod testing;
 mod work;
