@@ -25,7 +25,7 @@ macro_rules! steps {
 }
 
 /// A step a room: what was released is never changed, only followed.
-const STEPS: &[(i64, &str, &str, &str)] = &steps![1 "registry", 3 "idempotency", 4 "outbox"];
+const STEPS: &[(i64, &str, &str, &str)] = &steps![1 "registry", 2 "tracking", 3 "idempotency", 4 "outbox"];
 
 /// Brings the store up to this version.
 pub(crate) async fn run(store: &Store) -> Result<()> {

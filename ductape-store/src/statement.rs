@@ -3,6 +3,7 @@
 use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Encode, Executor, Type};
 
+use crate::dialect::Dialect;
 use crate::error::{Result, StoreError, StoreErrorKind};
 
 /// A statement in the making.
@@ -10,6 +11,8 @@ use crate::error::{Result, StoreError, StoreErrorKind};
 pub(crate) struct Statement {
     sql: String,
     arguments: AnyArguments,
+    /// Placeholders are `?`. SQLite looks through all names of placeholders for each, which takes long when there are thousands.
+    nameless: bool,
     /// The first value that did not encode.
     failed: Option<String>,
 }
@@ -17,6 +20,16 @@ pub(crate) struct Statement {
 impl Statement {
     pub(crate) fn new(text: &'static str) -> Self {
         let mut statement = Self::default();
+        statement.text(text);
+        statement
+    }
+
+    /// For thousands of values.
+    pub(crate) fn bulk(dialect: Dialect, text: &'static str) -> Self {
+        let mut statement = Self {
+            nameless: dialect == Dialect::Sqlite,
+            ..Self::default()
+        };
         statement.text(text);
         statement
     }
@@ -35,8 +48,12 @@ impl Statement {
         if let Err(error) = self.arguments.add(value) {
             self.failed.get_or_insert(error.to_string());
         }
-        self.sql.push('$');
-        self.sql.push_str(&self.arguments.len().to_string());
+        if self.nameless {
+            self.sql.push('?');
+        } else {
+            self.sql.push('$');
+            self.sql.push_str(&self.arguments.len().to_string());
+        }
         self
     }
 

@@ -3,10 +3,19 @@
 //! [`TrackingWriter`] takes [`Record`]s, [`Tracking`] answers questions.
 
 mod answer;
+mod bulk;
+mod code;
+mod deltas;
+mod failures;
 mod filter;
+mod fold;
+mod names;
+mod operate;
+mod query;
 mod record;
 mod serial;
 mod status;
+mod text;
 mod write;
 
 pub use answer::{
@@ -18,6 +27,8 @@ pub use filter::{
     BrokerFilter, ConsumerFilter, DeadLetterFilter, EventFilter, LIMIT_DEFAULT, LIMIT_MAX, MessageFilter,
     ProducerFilter,
 };
+pub use operate::{DeadLetterChange, Pruned, Retention};
+pub use query::Tracking;
 pub use record::{Attempted, LeftOut, Original, Outcome, Produced, Record, TopicPlace};
 pub use status::{
     ActivityStatus, DeadLetterState, DeliveryStatus, EventCategory, EventStatus, MessageStatus,

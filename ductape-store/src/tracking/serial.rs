@@ -58,3 +58,11 @@ pub(super) fn payload<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Re
         Err(_) => serde_json::json!({ "base64": STANDARD.encode(bytes) }).serialize(serializer),
     }
 }
+
+/// A day, counted from 1970-01-01, as `2026-11-25`.
+pub(super) fn date(day: i64) -> String {
+    let day = OffsetDateTime::UNIX_EPOCH
+        .saturating_add(time::Duration::days(day))
+        .date();
+    format!("{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day())
+}

@@ -10,3 +10,4 @@ mod inbox;
 mod open;
 mod outbox;
 mod support;
+mod tracking;

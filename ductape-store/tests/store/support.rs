@@ -29,6 +29,17 @@ impl Place {
             .unwrap_or_else(|error| panic!("{}: {error:?}", self.parsed()))
     }
 
+    /// Removes what is in it.
+    pub(crate) async fn empty(&self) {
+        if let Some(file) = self.file() {
+            std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+        } else {
+            let mut database = PgConnection::connect(&self.url).await.unwrap();
+            let all = "DROP SCHEMA public CASCADE; CREATE SCHEMA public";
+            database.execute(sqlx::raw_sql(all)).await.unwrap();
+        }
+    }
+
     /// The SQLite file.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         self.folder

@@ -1,0 +1,88 @@
+//! Statements over many rows.
+
+use sqlx::{AnyConnection, any::AnyRow};
+
+use crate::dialect::Dialect;
+use crate::error::Result;
+use crate::statement::Statement;
+
+/// How many rows a statement has: few different texts, so that each is prepared once.
+const CHUNKS: [usize; 4] = [256, 32, 4, 1];
+/// How many values a list has; what is left of it repeats the last.
+const LISTS: [usize; 3] = [256, 32, 4];
+
+/// Runs a statement for each chunk of `rows`: `around` them stands its beginning and its end. Says how many rows changed.
+pub(super) async fn bulk<R: Sync>(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    around: (&'static str, &'static str),
+    rows: &[R],
+    row: impl Fn(&mut Statement, &R) + Sync,
+) -> Result<()> {
+    for chunk in chunks(rows) {
+        one_bulk(dialect, connection, around, chunk, &row).await?;
+    }
+    Ok(())
+}
+
+/// Runs a statement for one of [`chunks`]. Says how many rows changed.
+pub(super) async fn one_bulk<R: Sync>(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    around: (&'static str, &'static str),
+    chunk: &[R],
+    row: impl Fn(&mut Statement, &R) + Sync,
+) -> Result<u64> {
+    let mut statement = Statement::bulk(dialect, around.0);
+    statement.rows(chunk, row).text(around.1);
+    Ok(statement.execute(&mut *connection).await?.rows_affected())
+}
+
+/// `rows` in pieces of few sizes.
+pub(super) fn chunks<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
+    std::iter::from_fn(move || {
+        let size = CHUNKS.into_iter().find(|size| *size <= rows.len())?;
+        let (chunk, rest) = rows.split_at(size);
+        rows = rest;
+        Some(chunk)
+    })
+}
+
+/// All rows of a query whose text ends within `IN (`, for each of `values`.
+pub(super) async fn lists<T: Clone + Sync>(
+    dialect: Dialect,
+    connection: &mut AnyConnection,
+    around: (&'static str, &'static str),
+    values: &[T],
+    bind: impl Fn(&mut Statement, &T) + Sync,
+) -> Result<Vec<AnyRow>> {
+    let mut found = Vec::new();
+    for chunk in values.chunks(LISTS[0]) {
+        let size = LISTS.into_iter().rev().find(|size| *size >= chunk.len());
+        let repeated = chunk.iter().chain(std::iter::repeat(&chunk[chunk.len() - 1]));
+        let mut statement = Statement::bulk(dialect, around.0);
+        for (at, value) in repeated.take(size.unwrap_or(LISTS[0])).enumerate() {
+            if at > 0 {
+                statement.text(", ");
+            }
+            bind(&mut statement, value);
+        }
+        statement.text(around.1);
+        found.append(&mut statement.all(&mut *connection).await?);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunks;
+
+    #[test]
+    fn chunks_have_few_sizes_and_miss_nothing() {
+        for len in [0, 1, 3, 4, 5, 255, 256, 257, 1000] {
+            let rows: Vec<usize> = (0..len).collect();
+            let all: Vec<usize> = chunks(&rows).flatten().copied().collect();
+            assert_eq!(all, rows);
+        }
+    }
+}
