@@ -37,7 +37,7 @@ moto_install() {
 moto_get() { pip_into "$1" "moto==$moto_version" flask flask-cors; }
 moto_ports() { echo $((base + 67)); }
 moto_prepare() { :; }
-moto_run() { PYTHONPATH=$cache/moto-$moto_version become python3 -m moto.server -H 127.0.0.1 -p $((base + 67)); }
+moto_run() { PYTHONPATH=$cache/moto-$moto_version become python3 "$root/dev/sqs/moto_in_order.py" -H 127.0.0.1 -p $((base + 67)); }
 moto_answers() { lists_queues $((base + 67)); }
 moto_env() { echo "DUCTAPE_TEST_SQS_MOTO=http://127.0.0.1:$((base + 67))"; }
 
