@@ -92,6 +92,14 @@ fn log_in(config: &KafkaConfig) -> Result<(Asking, Metadata)> {
                                         wants `ssl` or `sasl`";
                             Error::new(ErrorKind::Unreachable, text).with("provider", "kafka")
                         }
+                        // A listener without TLS closes the connection at the first byte.
+                        ErrorKind::Unreachable if config.ssl => {
+                            let text = "the connection is closed while it is being encrypted; check the port, and whether its \
+                                        listener is one for TLS";
+                            Error::new(ErrorKind::Unreachable, text)
+                                .with("provider", "kafka")
+                                .with_source(error)
+                        }
                         _ => error,
                     });
                 }
@@ -151,7 +159,7 @@ pub(crate) async fn test_connection(config: &KafkaConfig) -> ConnectionReport {
 }
 
 fn is_of_encryption(error: &Error) -> bool {
-    error.kind() == ErrorKind::Unreachable && !error.is_temporary()
+    error.kind() == ErrorKind::Unreachable
 }
 
 fn describe(metadata: &Metadata) -> String {

@@ -43,7 +43,8 @@ fn server(context: &Context) -> Result<Arc<dyn Server>, Failure> {
 
 /// Publishes until the broker confirms.
 async fn publish_surely(client: &Client, message: Outgoing) -> Result<(), Failure> {
-    let deadline = clock::now() + Duration::from_mins(1);
+    // The server is stopped twice, and may be slow to come back.
+    let deadline = clock::now() + 4 * BACK_WITHIN;
     loop {
         match client.try_publish_one(message.clone()).await {
             Ok(_) => return Ok(()),
