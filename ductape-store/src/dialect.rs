@@ -39,13 +39,4 @@ impl Dialect {
             Self::Postgres => Some("SELECT pg_advisory_xact_lock(7244615202411)"),
         }
     }
-
-    /// How many values one statement may have: 32,766 in SQLite (`SQLITE_MAX_VARIABLE_NUMBER`), 65,535 in Postgres (a 16-bit
-    /// number in its protocol).
-    pub(crate) const fn binds_max(self) -> usize {
-        match self {
-            Self::Sqlite => 32_766,
-            Self::Postgres => 65_535,
-        }
-    }
 }

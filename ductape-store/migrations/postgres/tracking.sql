@@ -31,7 +31,7 @@ CREATE TABLE ductape_messages (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     UNIQUE (message_id, topic)
-) WITH (fillfactor = 85);
+) WITH (fillfactor = 60);
 CREATE INDEX ductape_messages_by_broker ON ductape_messages (broker, produced_at, seq, topic, producer);
 CREATE INDEX ductape_messages_by_topic ON ductape_messages (topic, produced_at, seq, producer);
 
@@ -85,30 +85,50 @@ CREATE TABLE ductape_marks (
     PRIMARY KEY (broker, mark, produced_at, seq)
 );
 
--- How many messages, by the hour in which they were produced; hour -1 is all of them.
-CREATE TABLE ductape_message_hours (
+-- How many messages: of a topic and a producer; producer 0 is not known.
+CREATE TABLE ductape_message_totals (
     broker BIGINT NOT NULL,
-    hour BIGINT NOT NULL,
     topic BIGINT NOT NULL,
     producer BIGINT NOT NULL,
     state BIGINT NOT NULL,
     count BIGINT NOT NULL,
     last_at BIGINT NOT NULL,
-    PRIMARY KEY (broker, hour, topic, producer, state)
+    PRIMARY KEY (broker, topic, producer, state)
 ) WITH (fillfactor = 50);
 
--- How many deliveries, by the hour in which the message was produced; hour -1 is all of them.
-CREATE TABLE ductape_delivery_hours (
+-- How many messages, by the hour in which they were produced; topic -1 is all of them, and so is producer -1.
+CREATE TABLE ductape_message_hours (
     broker BIGINT NOT NULL,
-    hour BIGINT NOT NULL,
     topic BIGINT NOT NULL,
     producer BIGINT NOT NULL,
+    hour BIGINT NOT NULL,
+    state BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    PRIMARY KEY (broker, topic, producer, hour, state)
+) WITH (fillfactor = 50);
+
+-- How many deliveries.
+CREATE TABLE ductape_delivery_totals (
+    broker BIGINT NOT NULL,
+    topic BIGINT NOT NULL,
     consumer BIGINT NOT NULL,
     status BIGINT NOT NULL,
     count BIGINT NOT NULL,
     elapsed BIGINT NOT NULL,
     last_at BIGINT NOT NULL,
-    PRIMARY KEY (broker, hour, topic, producer, consumer, status)
+    PRIMARY KEY (broker, topic, consumer, status)
+) WITH (fillfactor = 50);
+
+-- How many deliveries, by the hour in which the message was produced; consumer -1 is all of them, and so are topic -1 and producer -1.
+CREATE TABLE ductape_delivery_hours (
+    broker BIGINT NOT NULL,
+    consumer BIGINT NOT NULL,
+    topic BIGINT NOT NULL,
+    producer BIGINT NOT NULL,
+    hour BIGINT NOT NULL,
+    status BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    PRIMARY KEY (broker, consumer, topic, producer, hour, status)
 ) WITH (fillfactor = 50);
 
 -- Dead letters.

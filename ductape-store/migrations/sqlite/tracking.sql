@@ -85,30 +85,50 @@ CREATE TABLE ductape_marks (
     PRIMARY KEY (broker, mark, produced_at, seq)
 ) WITHOUT ROWID;
 
--- How many messages, by the hour in which they were produced; hour -1 is all of them.
-CREATE TABLE ductape_message_hours (
+-- How many messages: of a topic and a producer; producer 0 is not known.
+CREATE TABLE ductape_message_totals (
     broker BIGINT NOT NULL,
-    hour BIGINT NOT NULL,
     topic BIGINT NOT NULL,
     producer BIGINT NOT NULL,
     state BIGINT NOT NULL,
     count BIGINT NOT NULL,
     last_at BIGINT NOT NULL,
-    PRIMARY KEY (broker, hour, topic, producer, state)
+    PRIMARY KEY (broker, topic, producer, state)
 ) WITHOUT ROWID;
 
--- How many deliveries, by the hour in which the message was produced; hour -1 is all of them.
-CREATE TABLE ductape_delivery_hours (
+-- How many messages, by the hour in which they were produced; topic -1 is all of them, and so is producer -1.
+CREATE TABLE ductape_message_hours (
     broker BIGINT NOT NULL,
-    hour BIGINT NOT NULL,
     topic BIGINT NOT NULL,
     producer BIGINT NOT NULL,
+    hour BIGINT NOT NULL,
+    state BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    PRIMARY KEY (broker, topic, producer, hour, state)
+) WITHOUT ROWID;
+
+-- How many deliveries.
+CREATE TABLE ductape_delivery_totals (
+    broker BIGINT NOT NULL,
+    topic BIGINT NOT NULL,
     consumer BIGINT NOT NULL,
     status BIGINT NOT NULL,
     count BIGINT NOT NULL,
     elapsed BIGINT NOT NULL,
     last_at BIGINT NOT NULL,
-    PRIMARY KEY (broker, hour, topic, producer, consumer, status)
+    PRIMARY KEY (broker, topic, consumer, status)
+) WITHOUT ROWID;
+
+-- How many deliveries, by the hour in which the message was produced; consumer -1 is all of them, and so are topic -1 and producer -1.
+CREATE TABLE ductape_delivery_hours (
+    broker BIGINT NOT NULL,
+    consumer BIGINT NOT NULL,
+    topic BIGINT NOT NULL,
+    producer BIGINT NOT NULL,
+    hour BIGINT NOT NULL,
+    status BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    PRIMARY KEY (broker, consumer, topic, producer, hour, status)
 ) WITHOUT ROWID;
 
 -- Dead letters.

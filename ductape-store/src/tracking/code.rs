@@ -4,8 +4,8 @@ use super::status::{DeadLetterState, DeliveryStatus, EventStatus, MessageStatus}
 
 /// Microseconds of an hour.
 pub(super) const HOUR: i64 = 3_600_000_000;
-/// What counts all hours.
-pub(super) const ALL_HOURS: i64 = -1;
+/// What stands for all topics, producers or consumers where they are counted together.
+pub(super) const ANY: i64 = -1;
 
 /// States of messages: finer than what is shown, so that an event's status follows from them too.
 pub(super) mod state {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::AnyConnection;
 
 use super::bulk::bulk;
-use super::code::{ALL_HOURS, delivery, hour, mark, state};
+use super::code::{ANY, delivery, hour, mark, state};
 use super::fold::Tracked;
 use super::names::TopicIds;
 use crate::dialect::Dialect;
@@ -14,19 +14,19 @@ use crate::error::Result;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct MessageKey {
     broker: i64,
-    hour: i64,
     topic: i64,
     producer: i64,
+    hour: i64,
     state: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct DeliveryKey {
     broker: i64,
-    hour: i64,
+    consumer: i64,
     topic: i64,
     producer: i64,
-    consumer: i64,
+    hour: i64,
     status: i64,
 }
 
@@ -74,9 +74,9 @@ impl Deltas {
     fn count(&mut self, ids: TopicIds, message: &Tracked, expected: &[i64], count: i64) {
         let key = MessageKey {
             broker: ids.broker,
-            hour: hour(message.produced_at),
             topic: ids.topic,
             producer: message.producer,
+            hour: hour(message.produced_at),
             state: message.state(expected),
         };
         let mut add = |state| {
@@ -92,10 +92,10 @@ impl Deltas {
         }
         let key = DeliveryKey {
             broker: ids.broker,
-            hour: hour(message.produced_at),
+            consumer: 0,
             topic: ids.topic,
             producer: message.producer,
-            consumer: 0,
+            hour: hour(message.produced_at),
             status: delivery::PENDING,
         };
         for consumer in message.waiting(expected) {
@@ -128,32 +128,39 @@ impl Deltas {
     /// Writes them.
     pub(super) async fn write(mut self, dialect: Dialect, connection: &mut AnyConnection) -> Result<()> {
         self.write_marks(dialect, connection).await?;
-        let mut messages = HashMap::new();
-        for (key, sum) in self.messages {
-            for hour in [key.hour, ALL_HOURS] {
-                merge(messages.entry(MessageKey { hour, ..key }).or_default(), sum);
+        self.write_messages(dialect, connection).await?;
+        self.write_deliveries(dialect, connection).await
+    }
+
+    async fn write_messages(&self, dialect: Dialect, connection: &mut AnyConnection) -> Result<()> {
+        let (mut totals, mut hours) = (HashMap::new(), HashMap::new());
+        for (key, sum) in &self.messages {
+            merge(totals.entry(MessageKey { hour: 0, ..*key }).or_default(), *sum);
+            for topic in [key.topic, ANY] {
+                for producer in [key.producer, ANY] {
+                    let key = MessageKey {
+                        topic,
+                        producer,
+                        ..*key
+                    };
+                    merge(hours.entry(key).or_default(), *sum);
+                }
             }
         }
-        let mut messages: Vec<_> = messages
-            .into_iter()
-            .filter(|(_, sum)| sum.count != 0 || sum.last_at != 0)
-            .collect();
-        messages.sort_unstable_by_key(|(key, _)| *key);
         bulk(
             dialect,
             connection,
             (
-                "INSERT INTO ductape_message_hours (broker, hour, topic, producer, state, count, last_at) VALUES ",
-                " ON CONFLICT (broker, hour, topic, producer, state) DO UPDATE SET \
-                 count = ductape_message_hours.count + excluded.count, \
-                 last_at = CASE WHEN ductape_message_hours.last_at > excluded.last_at \
-                 THEN ductape_message_hours.last_at ELSE excluded.last_at END",
+                "INSERT INTO ductape_message_totals (broker, topic, producer, state, count, last_at) VALUES ",
+                " ON CONFLICT (broker, topic, producer, state) DO UPDATE SET \
+                 count = ductape_message_totals.count + excluded.count, \
+                 last_at = CASE WHEN ductape_message_totals.last_at > excluded.last_at \
+                 THEN ductape_message_totals.last_at ELSE excluded.last_at END",
             ),
-            &messages,
+            &changed(totals),
             |statement, (key, sum)| {
                 statement.list([
                     key.broker,
-                    key.hour,
                     key.topic,
                     key.producer,
                     key.state,
@@ -163,41 +170,99 @@ impl Deltas {
             },
         )
         .await?;
-        let mut deliveries = HashMap::new();
-        for (key, sum) in self.deliveries {
-            for hour in [key.hour, ALL_HOURS] {
-                merge(deliveries.entry(DeliveryKey { hour, ..key }).or_default(), sum);
-            }
-        }
-        let mut deliveries: Vec<_> = deliveries
-            .into_iter()
-            .filter(|(_, sum)| sum.count != 0 || sum.last_at != 0 || sum.elapsed != 0)
-            .collect();
-        deliveries.sort_unstable_by_key(|(key, _)| *key);
         bulk(
             dialect,
             connection,
             (
-                "INSERT INTO ductape_delivery_hours \
-                 (broker, hour, topic, producer, consumer, status, count, elapsed, last_at) VALUES ",
-                " ON CONFLICT (broker, hour, topic, producer, consumer, status) DO UPDATE SET \
-                 count = ductape_delivery_hours.count + excluded.count, \
-                 elapsed = ductape_delivery_hours.elapsed + excluded.elapsed, \
-                 last_at = CASE WHEN ductape_delivery_hours.last_at > excluded.last_at \
-                 THEN ductape_delivery_hours.last_at ELSE excluded.last_at END",
+                "INSERT INTO ductape_message_hours (broker, topic, producer, hour, state, count) VALUES ",
+                " ON CONFLICT (broker, topic, producer, hour, state) DO UPDATE SET \
+                 count = ductape_message_hours.count + excluded.count",
             ),
-            &deliveries,
+            &counted(hours),
             |statement, (key, sum)| {
                 statement.list([
                     key.broker,
-                    key.hour,
                     key.topic,
                     key.producer,
+                    key.hour,
+                    key.state,
+                    sum.count,
+                ]);
+            },
+        )
+        .await
+    }
+
+    async fn write_deliveries(&self, dialect: Dialect, connection: &mut AnyConnection) -> Result<()> {
+        let (mut totals, mut hours) = (HashMap::new(), HashMap::new());
+        for (key, sum) in &self.deliveries {
+            let total = DeliveryKey {
+                producer: 0,
+                hour: 0,
+                ..*key
+            };
+            merge(totals.entry(total).or_default(), *sum);
+            for topic in [key.topic, ANY] {
+                for producer in [key.producer, ANY] {
+                    let key = DeliveryKey {
+                        topic,
+                        producer,
+                        ..*key
+                    };
+                    merge(hours.entry(key).or_default(), *sum);
+                }
+            }
+            let all = DeliveryKey {
+                consumer: ANY,
+                topic: ANY,
+                producer: ANY,
+                ..*key
+            };
+            merge(hours.entry(all).or_default(), *sum);
+        }
+        bulk(
+            dialect,
+            connection,
+            (
+                "INSERT INTO ductape_delivery_totals (broker, topic, consumer, status, count, elapsed, last_at) VALUES ",
+                " ON CONFLICT (broker, topic, consumer, status) DO UPDATE SET \
+                 count = ductape_delivery_totals.count + excluded.count, \
+                 elapsed = ductape_delivery_totals.elapsed + excluded.elapsed, \
+                 last_at = CASE WHEN ductape_delivery_totals.last_at > excluded.last_at \
+                 THEN ductape_delivery_totals.last_at ELSE excluded.last_at END",
+            ),
+            &changed(totals),
+            |statement, (key, sum)| {
+                statement.list([
+                    key.broker,
+                    key.topic,
                     key.consumer,
                     key.status,
                     sum.count,
                     sum.elapsed,
                     sum.last_at,
+                ]);
+            },
+        )
+        .await?;
+        bulk(
+            dialect,
+            connection,
+            (
+                "INSERT INTO ductape_delivery_hours (broker, consumer, topic, producer, hour, status, count) VALUES ",
+                " ON CONFLICT (broker, consumer, topic, producer, hour, status) DO UPDATE SET \
+                 count = ductape_delivery_hours.count + excluded.count",
+            ),
+            &counted(hours),
+            |statement, (key, sum)| {
+                statement.list([
+                    key.broker,
+                    key.consumer,
+                    key.topic,
+                    key.producer,
+                    key.hour,
+                    key.status,
+                    sum.count,
                 ]);
             },
         )
@@ -255,6 +320,22 @@ impl Deltas {
         )
         .await
     }
+}
+
+/// In the order in which all writers write them.
+fn changed<K: Ord + Copy>(sums: HashMap<K, Sum>) -> Vec<(K, Sum)> {
+    let mut sums: Vec<_> = sums
+        .into_iter()
+        .filter(|(_, sum)| sum.count != 0 || sum.elapsed != 0 || sum.last_at != 0)
+        .collect();
+    sums.sort_unstable_by_key(|(key, _)| *key);
+    sums
+}
+
+/// As [`changed`], where only the count is kept.
+fn counted<K: Ord + Copy>(mut sums: HashMap<K, Sum>) -> Vec<(K, Sum)> {
+    sums.retain(|_, sum| sum.count != 0);
+    changed(sums)
 }
 
 fn merge(into: &mut Sum, sum: Sum) {

@@ -52,7 +52,7 @@ impl Tracking {
         claim(connection, 0).await?;
         let before = retention
             .age_max
-            .map(|age| micros(now) - micros(SystemTime::UNIX_EPOCH + age));
+            .map(|age| micros(now).saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
         let mut pruned = Pruned::default();
         let mut seqs = Vec::new();
         if let Some(before) = before {
@@ -190,8 +190,8 @@ async fn dead_letters(connection: &mut AnyConnection, before: i64) -> Result<u64
 /// Removes the numbers of hours that have nothing left.
 async fn empty_hours(connection: &mut AnyConnection, before: i64) -> Result<()> {
     for text in [
-        "DELETE FROM ductape_message_hours WHERE count = 0 AND hour >= 0 AND hour < ",
-        "DELETE FROM ductape_delivery_hours WHERE count = 0 AND hour >= 0 AND hour < ",
+        "DELETE FROM ductape_message_hours WHERE count = 0 AND hour < ",
+        "DELETE FROM ductape_delivery_hours WHERE count = 0 AND hour < ",
     ] {
         let mut statement = Statement::new(text);
         statement.bind(hour(before));

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::statement::Statement;
 use crate::time::{from_micros, micros};
 use crate::tracking::answer::{Consumer, ConsumerPage, Producer, ProducerPage};
-use crate::tracking::code::{ALL_HOURS, HOUR, delivery, is_finished, state};
+use crate::tracking::code::{HOUR, delivery, is_finished, state};
 use crate::tracking::filter::{ConsumerFilter, ProducerFilter};
 use crate::tracking::names::Kind;
 use crate::tracking::status::ActivityStatus;
@@ -123,9 +123,9 @@ pub(super) async fn all_producers(
 ) -> Result<Vec<Producer>> {
     let mut sums: HashMap<(i64, i64), Sums> = HashMap::new();
     let mut statement = Statement::new(
-        "SELECT topic, producer, state, count, last_at FROM ductape_message_hours WHERE state < 7 AND broker = ",
+        "SELECT topic, producer, state, count, last_at FROM ductape_message_totals WHERE state < 7 AND broker = ",
     );
-    statement.bind(broker).text(" AND hour = ").bind(ALL_HOURS);
+    statement.bind(broker);
     for row in statement.all(&mut *connection).await? {
         let (count, last_at): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
         let sums = sums.entry((row.try_get(0)?, row.try_get(1)?)).or_default();
@@ -171,9 +171,9 @@ pub(super) async fn all_consumers(
 ) -> Result<Vec<Consumer>> {
     let mut sums: HashMap<(i64, i64), Sums> = HashMap::new();
     let mut statement = Statement::new(
-        "SELECT topic, consumer, status, count, last_at, elapsed FROM ductape_delivery_hours WHERE broker = ",
+        "SELECT topic, consumer, status, count, last_at, elapsed FROM ductape_delivery_totals WHERE broker = ",
     );
-    statement.bind(broker).text(" AND hour = ").bind(ALL_HOURS);
+    statement.bind(broker);
     for row in statement.all(&mut *connection).await? {
         let (status, count): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         let last_at: i64 = row.try_get(4)?;

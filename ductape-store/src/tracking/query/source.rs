@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::scope::Scope;
 use crate::error::Result;
 use crate::statement::Statement;
-use crate::tracking::code::{ALL_HOURS, mark, state};
+use crate::tracking::code::{ANY, mark, state};
 
 /// A message's place among the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,39 +230,55 @@ impl Scope {
             statement.bind(consumer);
         } else {
             statement.text(" FROM ductape_message_hours WHERE ");
-            match (self.mark, &self.states) {
-                (Some(mark), _) => statement.text("state = ").bind(mark),
-                (None, Some(states)) => statement
-                    .text("state IN (")
-                    .list(states.iter().copied())
-                    .text(")"),
-                (None, None) => statement.text("state < 7"),
-            };
+            self.write_counted_states(statement);
         }
         statement.text(" AND broker = ").bind(self.broker);
-        if let Some(topic) = self.topic {
-            statement.text(" AND topic = ").bind(topic);
-        }
-        if let Some(producer) = self.producer {
-            statement.text(" AND producer = ").bind(producer);
-        }
+        statement.text(" AND topic = ").bind(self.topic.unwrap_or(ANY));
         if self.is_produced {
-            statement.text(" AND producer <> 0");
+            statement.text(" AND producer > 0");
+        } else {
+            statement
+                .text(" AND producer = ")
+                .bind(self.producer.unwrap_or(ANY));
         }
+    }
+
+    fn write_counted_states(&self, statement: &mut Statement) {
+        match (self.mark, &self.states) {
+            (Some(mark), _) => statement.text("state = ").bind(mark),
+            (None, Some(states)) => statement
+                .text("state IN (")
+                .list(states.iter().copied())
+                .text(")"),
+            (None, None) => statement.text("state < 7"),
+        };
     }
 
     /// How many there are, by the numbers of whole hours: from the first to before the last, or all of them.
     pub(super) async fn sum(&self, connection: &mut AnyConnection, hours: Option<(i64, i64)>) -> Result<i64> {
         let mut statement = Statement::new("SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT)");
-        self.write_hours(&mut statement);
         match hours {
-            None => statement.text(" AND hour = ").bind(ALL_HOURS),
-            Some((first, end)) => statement
-                .text(" AND hour >= ")
-                .bind(first)
-                .text(" AND hour < ")
-                .bind(end),
-        };
+            None if self.consumer.is_none() => {
+                statement.text(" FROM ductape_message_totals WHERE ");
+                self.write_counted_states(&mut statement);
+                statement.text(" AND broker = ").bind(self.broker);
+                if let Some(topic) = self.topic {
+                    statement.text(" AND topic = ").bind(topic);
+                }
+                if let Some(producer) = self.producer {
+                    statement.text(" AND producer = ").bind(producer);
+                }
+                if self.is_produced {
+                    statement.text(" AND producer > 0");
+                }
+            }
+            None => self.write_hours(&mut statement),
+            Some((first, end)) => {
+                self.write_hours(&mut statement);
+                statement.text(" AND hour >= ").bind(first);
+                statement.text(" AND hour < ").bind(end);
+            }
+        }
         Ok(statement.one(connection).await?.try_get(0)?)
     }
 

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::statement::Statement;
 use crate::time::micros;
 use crate::tracking::answer::{DailyActivity, Dashboard, EventStats, HourlyCount, Stats, TagCount};
-use crate::tracking::code::{ALL_HOURS, delivery, hour, is_finished, mark, state};
+use crate::tracking::code::{delivery, hour, is_finished, mark, state};
 use crate::tracking::filter::BrokerFilter;
 use crate::tracking::serial::date;
 
@@ -32,9 +32,10 @@ struct Counts {
 
 impl Counts {
     async fn read(connection: &mut AnyConnection, broker: i64) -> Result<Self> {
-        let mut statement =
-            Statement::new("SELECT topic, producer, state, count FROM ductape_message_hours WHERE broker = ");
-        statement.bind(broker).text(" AND hour = ").bind(ALL_HOURS);
+        let mut statement = Statement::new(
+            "SELECT topic, producer, state, count FROM ductape_message_totals WHERE broker = ",
+        );
+        statement.bind(broker);
         let mut counts = Self::default();
         for row in statement.all(connection).await? {
             let (state, count): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
@@ -83,10 +84,9 @@ pub(super) async fn stats(tracking: &Tracking, filter: &BrokerFilter) -> Result<
 async fn read_stats(connection: &mut AnyConnection, broker: i64) -> Result<Stats> {
     let counts = Counts::read(connection, broker).await?;
     let mut statement = Statement::new(
-        "SELECT status, CAST(SUM(count) AS BIGINT), CAST(SUM(elapsed) AS BIGINT) FROM ductape_delivery_hours WHERE broker = ",
+        "SELECT status, CAST(SUM(count) AS BIGINT), CAST(SUM(elapsed) AS BIGINT) FROM ductape_delivery_totals WHERE broker = ",
     );
-    statement.bind(broker).text(" AND hour = ").bind(ALL_HOURS);
-    statement.text(" GROUP BY status");
+    statement.bind(broker).text(" GROUP BY status");
     let (mut finished, mut elapsed) = (0, 0);
     for row in statement.all(&mut *connection).await? {
         if is_finished(row.try_get(0)?) {
@@ -223,7 +223,7 @@ async fn activity(
     }
     let mut statement = Statement::new(
         "SELECT hour / 24, status, CAST(SUM(count) AS BIGINT) FROM ductape_delivery_hours WHERE status IN (1, 2, 3) \
-         AND broker = ",
+         AND consumer = -1 AND topic = -1 AND producer = -1 AND broker = ",
     );
     statement.bind(broker).text(" AND hour >= ").bind(hours.0);
     statement

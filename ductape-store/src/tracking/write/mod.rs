@@ -3,6 +3,7 @@
 mod dead;
 mod entry;
 mod load;
+mod name;
 mod rows;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use super::deltas::Deltas;
 use super::names::Names;
 use super::record::{LeftOut, Record};
 use super::text;
+use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::open::Store;
 use crate::statement::Statement;
@@ -63,11 +65,12 @@ impl TrackingWriter {
         let (store, dialect) = (&self.store, self.store.dialect());
         let named = self
             .names
-            .find(store, now, |known, missing| entry::name(known, missing, records))
+            .find(store, now, |known, missing| name::name(known, missing, records))
             .await?;
         let mut entries = entries(store.keys(), records, &named)?;
         let mut transaction = store.begin().await?;
         let connection = &mut *transaction;
+        plan_once(dialect, connection).await?;
         let mut seq = claim(connection, entries.len()).await?;
         for entry in &mut entries {
             entry.seq = seq;
@@ -100,6 +103,21 @@ impl fmt::Debug for TrackingWriter {
     }
 }
 
+/// Keeps Postgres from planning each of many statements with hundreds of values anew, which takes longer than they do, and from plans
+/// made while the tables were small.
+async fn plan_once(dialect: Dialect, connection: &mut AnyConnection) -> Result<()> {
+    if dialect == Dialect::Postgres {
+        Statement::new(
+            "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
+             set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
+             set_config('enable_mergejoin', 'off', true)",
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
 /// Claims the next `count` numbers of messages, and lets no other writer in before the transaction ends: so the numbers are in the
 /// order in which messages can be seen, and a page's snapshot stays whole.
 pub(super) async fn claim(connection: &mut AnyConnection, count: usize) -> Result<i64> {
@@ -113,7 +131,7 @@ pub(super) async fn claim(connection: &mut AnyConnection, count: usize) -> Resul
 async fn write_left_out(
     connection: &mut AnyConnection,
     records: &[Record],
-    named: &entry::Named,
+    named: &name::Named,
 ) -> Result<()> {
     for record in records {
         let Record::LeftOut(LeftOut { topic, id, at, count }) = record else {

@@ -1,7 +1,15 @@
 //! Tracked messages.
 
+mod bad_input;
+mod dead_letters;
+mod listed;
+mod numbers;
+mod operate;
+mod prune;
 mod query;
 mod write;
+
+pub(crate) use numbers::assert_numbers_hold;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -129,117 +137,4 @@ pub(crate) async fn message(store: &Store, id: &str) -> Message {
 
 pub(crate) fn ids(page: &MessagePage) -> Vec<&str> {
     page.messages.iter().map(|one| one.message_id.as_str()).collect()
-}
-
-/// The numbers that are kept say what counting the messages says.
-pub(crate) async fn assert_numbers_hold(store: &Store) {
-    let tracking = store.tracking();
-    let mut filter = MessageFilter {
-        limit: 1_000,
-        ..all()
-    };
-    let mut messages = Vec::new();
-    loop {
-        let page = tracking.messages(&filter).await.unwrap();
-        assert_eq!(page.total, tracking.stats(&broker()).await.unwrap().total);
-        messages.extend(page.messages);
-        filter.page += 1;
-        filter.snapshot = Some(page.snapshot);
-        if !page.has_more {
-            assert_eq!(page.total, messages.len() as u64, "{store}");
-            break;
-        }
-    }
-    use ductape_store::tracking::{DeliveryStatus, EventStatus, MessageStatus};
-    let stats = tracking.stats(&broker()).await.unwrap();
-    for (status, count) in [
-        (MessageStatus::Pending, stats.pending),
-        (MessageStatus::Success, stats.success),
-        (MessageStatus::Failed, stats.failed),
-        (MessageStatus::Partial, stats.partial),
-    ] {
-        let counted = messages.iter().filter(|one| one.status == status).count();
-        assert_eq!(count, counted as u64, "{store}: {status}");
-        let filter = MessageFilter {
-            status: Some(status),
-            limit: 1_000,
-            ..all()
-        };
-        let page = tracking.messages(&filter).await.unwrap();
-        assert_eq!(page.total, count, "{store}: {status}");
-        assert_eq!(page.messages.len() as u64, count.min(1_000), "{store}: {status}");
-        assert!(
-            page.messages.iter().all(|one| one.status == status),
-            "{store}: {status}"
-        );
-    }
-    for producer in &stats.messages_by_producer {
-        let counted = messages
-            .iter()
-            .filter(|one| one.producer_tag == producer.tag)
-            .count();
-        assert_eq!(producer.count, counted as u64, "{store}: {}", producer.tag);
-    }
-    for topic in &stats.messages_by_topic {
-        let counted = messages.iter().filter(|one| one.topic_tag == topic.tag).count();
-        assert_eq!(topic.count, counted as u64, "{store}: {}", topic.tag);
-    }
-    let filter = ductape_store::tracking::ConsumerFilter {
-        product: "shop".to_owned(),
-        env: "prd".to_owned(),
-        broker_tag: "order-events".to_owned(),
-        limit: 1_000,
-        ..Default::default()
-    };
-    for consumer in tracking.consumers(&filter, at(200)).await.unwrap().consumers {
-        let deliveries = messages
-            .iter()
-            .filter(|one| one.topic_tag == consumer.topic)
-            .flat_map(|one| &one.consumer_deliveries)
-            .filter(|one| one.consumer_tag == consumer.tag);
-        let count =
-            |is: fn(DeliveryStatus) -> bool| deliveries.clone().filter(|one| is(one.status)).count() as u64;
-        assert_eq!(
-            consumer.message_count,
-            count(|_| true),
-            "{store}: {}",
-            consumer.tag
-        );
-        assert_eq!(
-            consumer.success_count,
-            count(|status| status == DeliveryStatus::Success)
-        );
-        let has_failed = |status| matches!(status, DeliveryStatus::Failed | DeliveryStatus::DeadLettered);
-        assert_eq!(
-            consumer.failed_count,
-            count(has_failed),
-            "{store}: {}",
-            consumer.tag
-        );
-    }
-    for status in EventStatus::ALL {
-        let filter = ductape_store::tracking::EventFilter {
-            product: "shop".to_owned(),
-            env: "prd".to_owned(),
-            broker_tag: "order-events".to_owned(),
-            status: Some(*status),
-            limit: 1_000,
-            ..Default::default()
-        };
-        let page = tracking.events(&filter).await.unwrap();
-        let is_this = |one: &&ductape_store::tracking::Event| {
-            if *status == EventStatus::Duplicate {
-                let deliveries = &one.message.consumer_deliveries;
-                deliveries.iter().any(|one| one.duplicate_count > 0)
-            } else {
-                one.status == *status
-            }
-        };
-        assert_eq!(
-            page.events.iter().filter(is_this).count(),
-            page.events.len(),
-            "{store}: {status}"
-        );
-        assert_eq!(page.total, page.events.len() as u64, "{store}: {status}");
-    }
 }

@@ -1,4 +1,4 @@
-//! What is answered: the shapes that users, the command line and the dashboard see, in JSON in camelCase.
+//! Messages, and who produces and consumes them.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,22 +6,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::serial::{millis, millis_option, payload, rfc3339, rfc3339_option};
-use super::status::{
-    ActivityStatus, DeadLetterState, DeliveryStatus, EventCategory, EventStatus, MessageStatus,
-};
-
-macro_rules! answers {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => { $(
-        $(#[$doc])*
-        #[derive(Clone, Debug, Serialize)]
-        #[serde(rename_all = "camelCase")]
-        #[non_exhaustive]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
-    )* };
-}
+use crate::tracking::serial::{millis, millis_option, payload, rfc3339, rfc3339_option};
+use crate::tracking::status::{ActivityStatus, DeliveryStatus, EventCategory, EventStatus, MessageStatus};
 
 answers! {
     /// A tracked message.
@@ -215,153 +201,6 @@ answers! {
         has_more: bool,
     }
 
-    /// A message that a consumer failed at for good, and that is kept for it.
-    DeadLetter {
-        /// Names it among all dead letters of the store: a message may be one of several consumers.
-        id: String,
-        /// The message's id.
-        message_id: String,
-        /// `broker:topic`.
-        event: String,
-        /// The message as the consumer got it; JSON when written as JSON, if it is.
-        #[serde(serialize_with = "payload")]
-        original_message: Option<Bytes>,
-        /// The key that keeps order.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        key: Option<String>,
-        /// The headers that the consumer got.
-        metadata: Value,
-        /// Why it failed last.
-        error: String,
-        /// When it failed last.
-        #[serde(serialize_with = "rfc3339")]
-        failed_at: SystemTime,
-        /// How often it was tried again.
-        retry_count: u32,
-        /// The group.
-        consumer_tag: String,
-        /// Whether it can be given to its group anew: it is open, or who reprocessed it was lost.
-        can_retry: bool,
-        /// In which state it is.
-        state: DeadLetterState,
-        /// What its failure has in common with others: the same for one broker, topic, group and error, apart from numbers and ids.
-        fingerprint: String,
-        /// How often it was given to the group anew before.
-        redrive_count: u32,
-        /// The id of the message that took its place.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        superseded_by: Option<String>,
-    }
-
-    /// A page of dead letters.
-    DeadLetterPage {
-        /// The dead letters, newest first.
-        dead_letters: Vec<DeadLetter>,
-        /// How many there are on all pages.
-        total: u64,
-        /// Which page it is, from 1.
-        page: u32,
-        /// How many a page has.
-        limit: u32,
-        /// Whether there is a later page that is not empty.
-        has_more: bool,
-        /// To be handed in for the other pages, so that they fit to this one.
-        snapshot: String,
-    }
-
-    /// Dead letters that failed in the same way.
-    DeadLetterGroup {
-        /// What they have in common.
-        fingerprint: String,
-        /// The topic's tag, without the broker.
-        topic_tag: String,
-        /// The group.
-        consumer_tag: String,
-        /// The error of the newest.
-        error: String,
-        /// How many there are.
-        count: u64,
-        /// When the first failed.
-        #[serde(serialize_with = "rfc3339")]
-        first_failed_at: SystemTime,
-        /// When the last failed.
-        #[serde(serialize_with = "rfc3339")]
-        last_failed_at: SystemTime,
-    }
-
-    /// Numbers of a broker.
-    Stats {
-        /// How many messages there are.
-        total: u64,
-        /// How many no consumer has finished.
-        pending: u64,
-        /// How many all consumers have handled.
-        success: u64,
-        /// How many all consumers have failed at for good.
-        failed: u64,
-        /// How many some consumers have handled, and others have not.
-        partial: u64,
-        /// How many producers there are.
-        producer_count: u64,
-        /// How many consumers there are.
-        consumer_count: u64,
-        /// How many dead letters an operator has to look at.
-        dead_letter_count: u64,
-        /// How many messages each topic has, most first.
-        messages_by_topic: Vec<TagCount>,
-        /// How many messages each producer produced, most first.
-        messages_by_producer: Vec<TagCount>,
-        /// How long an attempt that finished a message took on average, in milliseconds when written as JSON.
-        #[serde(serialize_with = "millis_option", skip_serializing_if = "Option::is_none")]
-        avg_processing_time: Option<Duration>,
-        /// How many messages are not in the other numbers, since their detail was left out by overload or by policy.
-        left_out: u64,
-    }
-
-    /// How many there are of a tag.
-    TagCount {
-        /// The tag.
-        tag: String,
-        /// How many.
-        count: u64,
-    }
-
-    /// A broker at a glance.
-    Dashboard {
-        /// Its numbers.
-        stats: Stats,
-        /// The newest ten messages.
-        recent_messages: Vec<Message>,
-        /// The ten producers with the most messages.
-        top_producers: Vec<Producer>,
-        /// The ten consumers with the most messages.
-        top_consumers: Vec<Consumer>,
-        /// The last thirty days in UTC, oldest first, each there even when nothing happened.
-        daily_activity: Vec<DailyActivity>,
-        /// How many messages were produced in each hour of the day in UTC, over these thirty days: 24 of them.
-        hourly_distribution: Vec<HourlyCount>,
-    }
-
-    /// What happened on a day.
-    DailyActivity {
-        /// The day in UTC: `2026-11-25`.
-        date: String,
-        /// How many messages were produced.
-        published: u64,
-        /// How many of these were handled, each counted once a consumer.
-        consumed: u64,
-        /// How many of these consumers have failed at for good, each counted once a consumer.
-        failed: u64,
-    }
-
-    /// What happened in an hour of the day.
-    HourlyCount {
-        /// The hour in UTC, 0 to 23.
-        hour: u8,
-        /// How many messages were produced.
-        count: u64,
-    }
-
     /// A message as an event of its broker's history.
     Event {
         /// The message's id.
@@ -403,21 +242,4 @@ answers! {
         snapshot: String,
     }
 
-    /// Numbers of a broker's events.
-    EventStats {
-        /// How many there are.
-        total_events: u64,
-        /// How many all consumers have handled.
-        success_count: u64,
-        /// How many a consumer has failed at for good.
-        failed_count: u64,
-        /// How many no consumer has failed at, and one has not finished; those to be tried again too.
-        pending_count: u64,
-        /// How many a consumer got again after it had handled them.
-        duplicate_count: u64,
-        /// How many dead letters an operator has to look at.
-        dead_letter_count: u64,
-        /// How many each topic has, most first.
-        events_by_topic: Vec<TagCount>,
-    }
 }

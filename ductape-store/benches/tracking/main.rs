@@ -4,7 +4,8 @@
 //! cargo bench -p ductape-store --all-features --bench tracking -- [sqlite|postgres] [MESSAGES] [WRITE_SECONDS]
 //! ```
 //!
-//! Postgres is the one that `DUCTAPE_TEST_POSTGRES` names. The store is made anew, and removed at the end.
+//! Postgres is the one that `DUCTAPE_TEST_POSTGRES` names. The store is made anew, and removed at the end. Messages are spread over
+//! 30 days: the first 500,000 are recorded, and where there are to be more, the tables are then multiplied.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,9 @@
     clippy::disallowed_methods,
     clippy::cast_precision_loss
 )] // it measures
+
+mod ask;
+mod multiply;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,6 +27,8 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 const TOPICS: usize = 20;
 const BATCH: usize = 8_192;
+/// How many messages are recorded; more than that are copies.
+const RECORDED_MAX: usize = 500_000;
 const FILL_OVER: Duration = Duration::from_hours(720);
 
 struct Shared {
@@ -118,8 +124,22 @@ async fn main() {
     let store = Store::open(&StoreUrl::parse(&place.url).unwrap(), StoreKeys::none())
         .await
         .unwrap();
-    write_rate(&store, seconds).await;
-    fill(&store, messages).await;
+    if seconds > 0 {
+        write_rate(&store, seconds).await;
+        store.close().await;
+        place.remove().await;
+        return;
+    }
+    let times = messages.div_ceil(RECORDED_MAX);
+    fill(&store, messages / times).await;
+    store.close().await;
+    if times > 1 {
+        multiply::multiply(&place.url, i64::try_from(times).unwrap()).await;
+    }
+    let store = Store::open(&StoreUrl::parse(&place.url).unwrap(), StoreKeys::none())
+        .await
+        .unwrap();
+    ask::ask(&store).await;
     store.close().await;
     place.remove().await;
 }
