@@ -33,7 +33,7 @@ pub(crate) async fn multiply(url: &str, times: i64) {
     while from < next {
         let some = format!(
             "CROSS JOIN {copies} WHERE o.SEQ >= {from} AND o.SEQ < {}",
-            from + STEP
+            (from + STEP).min(next)
         );
         let of = |column: &str| some.replace("SEQ", column);
         let (by_seq, by_message) = (of("seq"), of("message"));

@@ -120,6 +120,7 @@ CREATE TABLE ductape_delivery_totals (
 ) WITH (fillfactor = 50);
 
 -- How many deliveries, by the hour in which the message was produced; consumer -1 is all of them, and so are topic -1 and producer -1.
+-- The state is the message's.
 CREATE TABLE ductape_delivery_hours (
     broker BIGINT NOT NULL,
     consumer BIGINT NOT NULL,
@@ -127,8 +128,9 @@ CREATE TABLE ductape_delivery_hours (
     producer BIGINT NOT NULL,
     hour BIGINT NOT NULL,
     status BIGINT NOT NULL,
+    state BIGINT NOT NULL,
     count BIGINT NOT NULL,
-    PRIMARY KEY (broker, consumer, topic, producer, hour, status)
+    PRIMARY KEY (broker, consumer, topic, producer, hour, status, state)
 ) WITH (fillfactor = 50);
 
 -- Dead letters.

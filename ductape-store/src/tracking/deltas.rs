@@ -28,6 +28,7 @@ struct DeliveryKey {
     producer: i64,
     hour: i64,
     status: i64,
+    state: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,6 +98,7 @@ impl Deltas {
             producer: message.producer,
             hour: hour(message.produced_at),
             status: delivery::PENDING,
+            state: key.state,
         };
         for consumer in message.waiting(expected) {
             let sum = self
@@ -199,6 +201,7 @@ impl Deltas {
             let total = DeliveryKey {
                 producer: 0,
                 hour: 0,
+                state: 0,
                 ..*key
             };
             merge(totals.entry(total).or_default(), *sum);
@@ -249,8 +252,8 @@ impl Deltas {
             dialect,
             connection,
             (
-                "INSERT INTO ductape_delivery_hours (broker, consumer, topic, producer, hour, status, count) VALUES ",
-                " ON CONFLICT (broker, consumer, topic, producer, hour, status) DO UPDATE SET \
+                "INSERT INTO ductape_delivery_hours (broker, consumer, topic, producer, hour, status, state, count) VALUES ",
+                " ON CONFLICT (broker, consumer, topic, producer, hour, status, state) DO UPDATE SET \
                  count = ductape_delivery_hours.count + excluded.count",
             ),
             &counted(hours),
@@ -262,6 +265,7 @@ impl Deltas {
                     key.producer,
                     key.hour,
                     key.status,
+                    key.state,
                     sum.count,
                 ]);
             },

@@ -138,7 +138,8 @@ impl<'s> Walk<'s> {
             }
         }
         if !scope.is_counted() {
-            walk.counted = Some(walk.count_hours(connection).await?);
+            let all = walk.part(scope.from, walk.until);
+            walk.counted = Some(scope.count_hours(connection, all).await?);
         }
         if given.is_none() {
             walk.snapshot.seq = newest;
@@ -157,30 +158,6 @@ impl<'s> Walk<'s> {
             after: self.after,
             seq_max: self.seq_max,
         }
-    }
-
-    /// The hours of a scope that is not counted by hour: by counting its few messages, or those that are not in it.
-    async fn count_hours(&self, connection: &mut AnyConnection) -> Result<Vec<(i64, i64)>> {
-        let all = self.part(self.scope.from, self.until);
-        if self.scope.consumer.is_none() || self.scope.mark.is_some() || !self.scope.has_success() {
-            return self.scope.count_hours(connection, all).await;
-        }
-        let seen = Scope {
-            states: None,
-            ..self.scope.clone()
-        };
-        let others = self.scope.without_success().count_hours(connection, all).await?;
-        let others: HashMap<i64, i64> = others.into_iter().collect();
-        let mut hours = Vec::new();
-        for (at, count) in seen.hours(connection, self.hours(), i64::MAX).await? {
-            let count = if self.partial(at) {
-                seen.count(connection, self.clip(at)).await?
-            } else {
-                count - self.late.get(&at).copied().unwrap_or_default()
-            };
-            hours.push((at, count - others.get(&at).copied().unwrap_or_default()));
-        }
-        Ok(hours)
     }
 
     /// The hours that the walk can touch.

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::scope::Scope;
 use crate::error::Result;
 use crate::statement::Statement;
-use crate::tracking::code::{ANY, mark, state};
+use crate::tracking::code::{ANY, mark};
 
 /// A message's place among the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +41,8 @@ impl Scope {
     /// Whether the numbers by hour have this scope; else its messages are few, and counted.
     pub(super) const fn is_counted(&self) -> bool {
         match (self.consumer, self.mark, self.other_mark) {
-            (None, None, None) => true,
-            (None, Some(_), None) | (Some(_), None, None) => self.states.is_none(),
+            (_, None, None) => true,
+            (None, Some(_), None) => self.states.is_none(),
             _ => false,
         }
     }
@@ -228,6 +228,7 @@ impl Scope {
             // Those that are only expected have nothing recorded.
             statement.text(" FROM ductape_delivery_hours WHERE status <> 0 AND consumer = ");
             statement.bind(consumer);
+            self.write_states(statement, "state");
         } else {
             statement.text(" FROM ductape_message_hours WHERE ");
             self.write_counted_states(statement);
@@ -299,21 +300,5 @@ impl Scope {
         rows.iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect()
-    }
-
-    /// The same, but for those that are not a success.
-    pub(super) fn without_success(&self) -> Self {
-        let all = [
-            state::FAILED,
-            state::PARTIAL,
-            state::PARTIAL_FAILED,
-            state::RETRYING,
-            state::PARTIAL_RETRYING,
-        ];
-        let wanted = self.states.as_deref().unwrap_or_default();
-        Self {
-            states: Some(all.into_iter().filter(|state| !wanted.contains(state)).collect()),
-            ..self.clone()
-        }
     }
 }

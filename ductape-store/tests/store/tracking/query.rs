@@ -97,7 +97,7 @@ async fn every_filter_answers_what_looking_at_all_messages_does() {
                                 status: status.map(|status| MessageStatus::ALL[status]),
                                 start_date: start.map(at),
                                 end_date: end.map(at),
-                                limit: 17,
+                                limit: 43,
                                 ..all()
                             };
                             let fits = |one: &&Message| {

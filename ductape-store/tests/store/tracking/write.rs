@@ -367,3 +367,13 @@ async fn odd_texts_are_kept_as_well_as_can_be() {
         assert_numbers_hold(&store).await;
     }
 }
+
+#[tokio::test]
+async fn a_store_in_memory_tracks_too() {
+    let memory = ductape_store::StoreUrl::memory();
+    let store = ductape_store::Store::open(&memory, StoreKeys::none())
+        .await
+        .unwrap();
+    write(&store, &history()).await;
+    assert_history(&store, "in memory").await;
+}
