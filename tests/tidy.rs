@@ -60,6 +60,7 @@ fn crates_depend_on_lower_floors_only() {
         ("ductape-schema", 0),
         ("ductape-macros", 1),
         ("ductape-providers", 1),
+        ("ductape-store", 1),
         ("ductape-events", 2),
     ]
     .into();
@@ -84,6 +85,7 @@ fn only_the_clock_reads_the_clock() {
         let ours = [
             "ductape-schema/src",
             "ductape-providers/src",
+            "ductape-store/src",
             "ductape-events/src",
             "ductape-macros/src",
         ];

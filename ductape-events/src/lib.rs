@@ -74,6 +74,8 @@ pub use ductape_providers as providers;
 pub use ductape_store as store;
 pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
 pub use produce::{ProduceOptions, ProduceReceipt};
+#[cfg(feature = "store")]
+pub use runtime::StoreSource;
 pub use runtime::{CheckReport, Ductape, DuctapeBuilder, Guarantee};
 pub use stats::{AttemptReport, AttemptResult, ConsumerStats, Observer};
 pub use topic::{KeyField, KeyWriter, Topic, TopicDescriptor};

@@ -12,6 +12,8 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
+#[cfg(feature = "store")]
+use crate::runtime::Opened;
 use crate::topic::TopicDescriptor;
 
 /// What a running program knows: who it is, and its topics.
@@ -23,7 +25,7 @@ pub(crate) struct Wiring {
     by_name: HashMap<String, (&'static str, u32)>,
     closed: AtomicBool,
     #[cfg(feature = "store")]
-    store: Option<ductape_store::Store>,
+    store: Option<Opened>,
     published: Option<Mutex<Vec<Outgoing>>>,
 }
 
@@ -70,14 +72,14 @@ impl Wiring {
     }
 
     #[cfg(feature = "store")]
-    pub(crate) fn set_store(&mut self, store: Option<ductape_store::Store>) {
+    pub(crate) fn set_store(&mut self, store: Option<Opened>) {
         self.store = store;
     }
 
     /// The store, for what can't do without: `what` begins the text of the error.
     #[cfg(feature = "store")]
     pub(crate) fn store(&self, what: &str) -> Result<&ductape_store::Store, BrokerError> {
-        self.store.as_ref().ok_or_else(|| {
+        self.store_if_any().ok_or_else(|| {
             BrokerError::new(
                 ErrorCode::StoreFailed,
                 format!(
@@ -92,7 +94,15 @@ impl Wiring {
     /// The store, if there is one.
     #[cfg(feature = "store")]
     pub(crate) fn store_if_any(&self) -> Option<&ductape_store::Store> {
-        self.store.as_ref()
+        self.store.as_ref().map(|opened| &opened.store)
+    }
+
+    /// Closes the store, if it was opened for this program.
+    #[cfg(feature = "store")]
+    pub(crate) async fn close_store(&self) {
+        if let Some(opened) = self.store.as_ref().filter(|opened| opened.is_own) {
+            opened.store.close().await;
+        }
     }
 
     /// Adds a topic. Its name is leaked when it is known from the configuration alone: once a start.

@@ -1,6 +1,7 @@
 //! Bringing a store's tables up to this version: forward only, once, however many programs start at once.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::time::Duration;
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -12,6 +13,8 @@ use crate::url::Place;
 
 /// The table that says which steps were done.
 const TABLE: &str = "ductape_migrations";
+/// How often a SQLite file's lock is asked for while another program brings the file up.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 macro_rules! steps {
     ($($version:literal $name:literal),* $(,)?) => {
@@ -59,18 +62,24 @@ async fn lock(store: &Store) -> Result<Option<File>> {
     };
     let mut beside = path.clone().into_os_string();
     beside.push(".lock");
-    let taken = tokio::task::spawn_blocking(move || {
+    let opened = tokio::task::spawn_blocking(move || {
         let mut options = File::options();
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(beside)?;
-        file.lock()?;
-        Ok::<File, std::io::Error>(file)
+        options.open(beside)
     });
     let cannot = || StoreError::new(StoreErrorKind::Unreachable, format!("can't lock {}", store.url()));
-    let file = taken.await.map_err(|error| cannot().with_source(error))?;
-    file.map(Some).map_err(|error| cannot().with_source(error))
+    let file = opened.await.map_err(|error| cannot().with_source(error))?;
+    let file = file.map_err(|error| cannot().with_source(error))?;
+    // Asked for again and again: a thread that waited for it would keep a program from ending that has given up.
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL).await,
+            Err(TryLockError::Error(error)) => return Err(cannot().with_source(error)),
+        }
+    }
 }
 
 fn failed(error: MigrateError, store: &Store) -> StoreError {

@@ -72,6 +72,12 @@ impl Config {
         self.store.as_ref().map(Secret::expose)
     }
 
+    /// Whether the file names a store.
+    #[cfg(not(feature = "store"))]
+    pub(crate) fn asks_for_store(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.expose() != "off")
+    }
+
     /// The tags of the brokers, in alphabetical order.
     pub fn brokers(&self) -> impl Iterator<Item = &str> {
         self.brokers.keys().map(String::as_str)

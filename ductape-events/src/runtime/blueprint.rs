@@ -105,6 +105,10 @@ impl Blueprint {
         } else {
             None
         };
+        #[cfg(not(feature = "store"))]
+        if environment.is_none() {
+            brokers.refuse_store()?;
+        }
         let connected = brokers.connect(&tags).await?;
 
         let (mut wiring, mut topics) = self.route(&program, &connected)?;

@@ -86,15 +86,35 @@ impl Brokers {
         })
     }
 
-    /// Opens the store that the environment names; a program that is all in code has none unless it is given one.
+    /// Opens the store that the environment names; a program that is all in code has none unless it is given one, and in the
+    /// test mode the environment is not asked.
     #[cfg(feature = "store")]
-    pub(super) async fn open_store(&self) -> Result<Option<ductape_store::Store>, BrokerError> {
+    pub(super) async fn open_store(&self) -> Result<Option<super::store::Opened>, BrokerError> {
         let settings = &self.settings;
-        let configured = self.config.as_ref().and_then(Config::store);
-        let in_code =
-            settings.in_process || settings.every_broker.is_some() || !settings.providers.is_empty();
-        let usual = self.from_outside && !in_code;
-        super::store::open(&settings.store, configured, usual, settings.startup_timeout).await
+        let in_code = settings.every_broker.is_some() || !settings.providers.is_empty();
+        let outside = super::store::Outside {
+            configured: self.config.as_ref().and_then(Config::store),
+            usual: self.from_outside && !in_code,
+            ignored: settings.in_process,
+        };
+        super::store::open(&settings.store, outside, settings.startup_timeout).await
+    }
+
+    /// Refuses a store that this build has no code for.
+    #[cfg(not(feature = "store"))]
+    pub(super) fn refuse_store(&self) -> Result<(), BrokerError> {
+        let asked = match (variable("DUCTAPE_STORE"), &self.config) {
+            (Some(text), _) => text != "off",
+            (None, config) => config.as_ref().is_some_and(Config::asks_for_store),
+        };
+        if !asked || self.settings.in_process {
+            return Ok(());
+        }
+        Err(BrokerError::new(
+            ErrorCode::Unsupported,
+            "a store is asked for, and this build leaves it out; enable the feature `store` of `ductape-events`, or set \
+             `DUCTAPE_STORE=off`",
+        ))
     }
 
     /// Finds what keeps the brokers of these tags, each named by one of its events, from being connected.

@@ -11,6 +11,8 @@ use super::brokers::{ConfigSource, Settings};
 use super::check::RunTimeConsumer;
 use super::ductape::{Ductape, Ending};
 use super::idle;
+#[cfg(feature = "store")]
+use super::store::StoreSource;
 use crate::consumer::{Consumer, ConsumerDescriptor, RegisteredConsumer, States};
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode};
@@ -133,11 +135,29 @@ impl DuctapeBuilder {
         self
     }
 
-    /// The store that the program keeps its history, idempotency keys, sessions and outbox in, in place of `DUCTAPE_STORE`, the
-    /// configuration's and `.ductape/store.db`.
+    /// The store that the program keeps its registry, history, idempotency keys, sessions and outbox in: a `Store` that is open, or
+    /// a `StoreUrl`. What is said here comes before the variable `DUCTAPE_STORE`, that before `store` of the configuration, and
+    /// that before the file `.ductape/store.db` in the working folder.
+    ///
+    /// That file is used where nothing is said and the program is configured from outside, as by [`Ductape::from_env`]. A program
+    /// that is given its configuration or its brokers in code has no store unless something names one; in the
+    /// [test mode](Self::in_process) only what is given here counts. Payloads and secrets are sealed with the keys of the
+    /// variable `DUCTAPE_STORE_KEY`, if it is set ([`StoreKeys::parse`](crate::store::StoreKeys::parse)).
+    ///
+    /// ```
+    /// use ductape_events::prelude::*;
+    /// use ductape_events::store::StoreUrl;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), BrokerError> {
+    /// let builder = Ductape::builder().without_inventory().in_process();
+    /// let ductape = builder.store(StoreUrl::memory()).build().await?;
+    /// ductape.shutdown().await
+    /// # }
+    /// ```
     #[cfg(feature = "store")]
-    pub fn store(mut self, store: ductape_store::Store) -> Self {
-        self.settings.store = super::store::StoreChoice::Given(store);
+    pub fn store(mut self, store: impl Into<StoreSource>) -> Self {
+        self.settings.store = super::store::StoreChoice::Given(store.into());
         self
     }
 
@@ -226,7 +246,7 @@ impl DuctapeBuilder {
         self
     }
 
-    /// How long [`build`](Self::build) waits for a broker that is not there yet; 10 s by default.
+    /// How long [`build`](Self::build) waits for a broker, and for a store, that is not there yet; 10 s by default each.
     pub fn startup_timeout(mut self, timeout: Duration) -> Self {
         self.settings.startup_timeout = timeout;
         self
@@ -252,7 +272,8 @@ impl DuctapeBuilder {
     /// All that keeps the program from starting, at once ([`BrokerError::findings`]): `CONFIG_INVALID`, `BROKER_NOT_FOUND`,
     /// `BROKER_ENV_NOT_FOUND`, `ALREADY_EXISTS` (two topics of one name and version, two consumers of one topic and
     /// group), `UNSUPPORTED`. Else `CONNECTION_FAILED`, when a broker is not there after the
-    /// [start-up timeout](Self::startup_timeout), or at once when it refuses the program.
+    /// [start-up timeout](Self::startup_timeout), or at once when it refuses the program; so too, or `STORE_FAILED`, when the
+    /// store can't be opened.
     pub async fn build(mut self) -> Result<Ductape, BrokerError> {
         self.gather();
         let run_time_consumers = std::mem::take(&mut self.run_time_consumers);

@@ -180,9 +180,7 @@ impl Ductape {
             }
         }
         #[cfg(feature = "store")]
-        if let Some(store) = self.context.wiring().store_if_any() {
-            store.close().await;
-        }
+        self.context.wiring().close_store().await;
         if unfinished > 0 {
             let text = format!(
                 "{unfinished} handlers did not finish within {:?}; their messages were given back",

@@ -33,3 +33,7 @@ pub(crate) use check::RunTimeConsumer;
 pub(crate) use consumer_run::{BatchHandler, Call, SingleHandler};
 pub use ductape::Ductape;
 pub use report::{CheckReport, Guarantee};
+#[cfg(feature = "store")]
+pub(crate) use store::Opened;
+#[cfg(feature = "store")]
+pub use store::StoreSource;
