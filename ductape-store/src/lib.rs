@@ -26,6 +26,7 @@ pub mod inbox;
 mod migrate;
 mod open;
 pub mod outbox;
+pub mod registry;
 mod seal;
 mod statement;
 mod time;

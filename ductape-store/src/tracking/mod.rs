@@ -13,9 +13,9 @@ mod names;
 mod operate;
 mod query;
 mod record;
-mod serial;
+pub(crate) mod serial;
 mod status;
-mod text;
+pub(crate) mod text;
 mod write;
 
 pub use answer::{

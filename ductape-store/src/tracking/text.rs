@@ -27,7 +27,7 @@ pub(super) fn error(text: &str) -> String {
     cut(&without_nul(text), ERROR_BYTES_MAX).to_owned()
 }
 
-pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{fffd}"))
     } else {
@@ -77,7 +77,7 @@ pub(super) fn fingerprint(broker: i64, topic: i64, consumer: i64, error: &str) -
     hex(&digest[..8])
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string can't fail.
         let _ = write!(text, "{byte:02x}");

@@ -9,5 +9,6 @@ mod idempotency;
 mod inbox;
 mod open;
 mod outbox;
+mod registry;
 mod support;
 mod tracking;
