@@ -1,5 +1,6 @@
 //! Statements over many rows.
 
+use futures_util::future::join;
 use sqlx::{AnyConnection, any::AnyRow};
 
 use crate::dialect::Dialect;
@@ -11,7 +12,7 @@ const CHUNKS: [usize; 4] = [256, 32, 4, 1];
 /// How many values a list has; what is left of it repeats the last.
 const LISTS: [usize; 3] = [256, 32, 4];
 
-/// Runs a statement for each chunk of `rows`: `around` them stands its beginning and its end. Says how many rows changed.
+/// Runs a statement for each of the [`chunks`] of `rows`: `around` them stands its beginning and its end.
 pub(super) async fn bulk<R: Sync>(
     dialect: Dialect,
     connection: &mut AnyConnection,
@@ -19,23 +20,34 @@ pub(super) async fn bulk<R: Sync>(
     rows: &[R],
     row: impl Fn(&mut Statement, &R) + Sync,
 ) -> Result<()> {
-    for chunk in chunks(rows) {
-        one_bulk(dialect, connection, around, chunk, &row).await?;
-    }
+    bulk_counted(dialect, connection, around, rows, row).await?;
     Ok(())
 }
 
-/// Runs a statement for one of [`chunks`]. Says how many rows changed.
-pub(super) async fn one_bulk<R: Sync>(
+/// As [`bulk`]; says how many rows each statement changed.
+pub(super) async fn bulk_counted<R: Sync>(
     dialect: Dialect,
     connection: &mut AnyConnection,
     around: (&'static str, &'static str),
-    chunk: &[R],
+    rows: &[R],
     row: impl Fn(&mut Statement, &R) + Sync,
-) -> Result<u64> {
-    let mut statement = Statement::bulk(dialect, around.0);
-    statement.rows(chunk, row).text(around.1);
-    Ok(statement.execute(&mut *connection).await?.rows_affected())
+) -> Result<Vec<u64>> {
+    let build = |chunk: &[R]| {
+        let mut statement = Statement::bulk(dialect, around.0);
+        statement.rows(chunk, &row).text(around.1);
+        statement
+    };
+    let mut changed = Vec::new();
+    let mut chunks = chunks(rows);
+    let mut next = chunks.next().map(build);
+    while let Some(statement) = next {
+        // The next one is built while the store is busy with this one.
+        let following = async { chunks.next().map(build) };
+        let (done, following) = join(statement.execute(&mut *connection), following).await;
+        changed.push(done?.rows_affected());
+        next = following;
+    }
+    Ok(changed)
 }
 
 /// `rows` in pieces of few sizes.

@@ -13,7 +13,7 @@ use crate::tracking::code::hour;
 use crate::tracking::deltas::Deltas;
 use crate::tracking::operate;
 use crate::tracking::query::{Loaded, load};
-use crate::tracking::write::claim;
+use crate::tracking::write::{claim, plan_once};
 
 /// How many rows one step removes.
 const ROWS_MAX: usize = 1_000;
@@ -49,6 +49,7 @@ impl Tracking {
     pub async fn prune(&self, retention: Retention, now: SystemTime) -> Result<Pruned> {
         let mut transaction = self.store.begin().await?;
         let connection = &mut *transaction;
+        plan_once(self.store.dialect(), connection).await?;
         claim(connection, 0).await?;
         let before = retention
             .age_max

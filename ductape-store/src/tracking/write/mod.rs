@@ -105,7 +105,7 @@ impl fmt::Debug for TrackingWriter {
 
 /// Keeps Postgres from planning each of many statements with hundreds of values anew, which takes longer than they do, and from plans
 /// made while the tables were small.
-async fn plan_once(dialect: Dialect, connection: &mut AnyConnection) -> Result<()> {
+pub(super) async fn plan_once(dialect: Dialect, connection: &mut AnyConnection) -> Result<()> {
     if dialect == Dialect::Postgres {
         Statement::new(
             "SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \

@@ -9,7 +9,7 @@ use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::statement::Statement;
 use crate::time::micros;
-use crate::tracking::bulk::{bulk, chunks, one_bulk};
+use crate::tracking::bulk::{bulk, bulk_counted, chunks};
 use crate::tracking::code::delivery;
 use crate::tracking::fold::Delivery;
 
@@ -54,11 +54,11 @@ pub(super) async fn insert_produced(
         .collect();
     let mut doubtful = Vec::new();
     let mut at = 0;
-    for chunk in chunks(&new) {
-        let inserted = one_bulk(dialect, connection, INSERT, chunk, |statement, entry| {
-            message(statement, entry, now);
-        })
-        .await?;
+    let inserted = bulk_counted(dialect, connection, INSERT, &new, |statement, entry| {
+        message(statement, entry, now);
+    })
+    .await?;
+    for (chunk, inserted) in chunks(&new).zip(inserted) {
         if inserted < chunk.len() as u64 {
             doubtful.extend(at..at + chunk.len());
         }
