@@ -8,6 +8,7 @@ mod operate;
 mod prune;
 mod query;
 mod write;
+mod writers;
 
 pub(crate) use numbers::assert_numbers_hold;
 

@@ -304,37 +304,6 @@ async fn what_was_left_out_is_shown_once() {
 }
 
 #[tokio::test]
-async fn writers_side_by_side_count_right() {
-    for place in places().await {
-        let store = place.open().await;
-        let tasks = (0..4).map(|process| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                let writer = TrackingWriter::new(&store);
-                for batch in 0..5 {
-                    let mut records = Vec::new();
-                    for number in 0..50 {
-                        let id = format!("{batch}-{number}");
-                        // Each message is told by two processes, its deliveries by the two others.
-                        records.push(match process {
-                            0 | 1 => produce(&id, number, &["billing"]),
-                            _ => attempt(&id, number, "billing", 1, Outcome::Success),
-                        });
-                    }
-                    writer.write(&records, at(100)).await.unwrap();
-                }
-            })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            task.await.unwrap();
-        }
-        let stats = store.tracking().stats(&broker()).await.unwrap();
-        assert_eq!((stats.total, stats.success), (250, 250), "{store}");
-        assert_numbers_hold(&store).await;
-    }
-}
-
-#[tokio::test]
 async fn odd_texts_are_kept_as_well_as_can_be() {
     for place in places().await {
         let store = place.open().await;
