@@ -28,6 +28,7 @@ mod open;
 pub mod outbox;
 pub mod registry;
 mod seal;
+pub mod sessions;
 mod statement;
 mod time;
 pub mod tracking;

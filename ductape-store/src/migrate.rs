@@ -27,8 +27,10 @@ macro_rules! steps {
     };
 }
 
-/// A step a room: what was released is never changed, only followed.
-const STEPS: &[(i64, &str, &str, &str)] = &steps![1 "registry", 2 "tracking", 3 "idempotency", 4 "outbox"];
+/// A step a room: what was released is never changed, only followed. Each that a store lacks is done, also one before others that it
+/// has, so no step may build on another's tables.
+const STEPS: &[(i64, &str, &str, &str)] =
+    &steps![1 "registry", 2 "tracking", 3 "idempotency", 4 "outbox", 5 "sessions"];
 
 /// Brings the store up to this version.
 pub(crate) async fn run(store: &Store) -> Result<()> {

@@ -10,5 +10,6 @@ mod inbox;
 mod open;
 mod outbox;
 mod registry;
+mod sessions;
 mod support;
 mod tracking;
