@@ -80,6 +80,17 @@ impl Context {
         produce::bytes(event, payload.into(), options, self).await
     }
 
+    /// What is known of an idempotency key in this product and environment, of whatever event; `None` for one that was never
+    /// used, or whose time is over.
+    ///
+    /// # Errors
+    ///
+    /// `CHECK_IDEMPOTENCY_FAILED` when the store does not answer, `STORE_FAILED` without one.
+    #[cfg(feature = "store")]
+    pub async fn check_idempotency(&self, key: &str) -> Result<Option<produce::KnownKey>, BrokerError> {
+        produce::check(key, self).await
+    }
+
     pub(crate) fn extra(&self) -> Option<&Headers> {
         self.extra.as_deref()
     }

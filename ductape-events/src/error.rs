@@ -222,6 +222,12 @@ impl BrokerError {
     }
 
     #[cfg(feature = "store")]
+    pub(crate) fn with_code(mut self, code: ErrorCode) -> Self {
+        self.0.code = code;
+        self
+    }
+
+    #[cfg(feature = "store")]
     pub(crate) fn with_temporary(mut self, temporary: bool) -> Self {
         self.0.temporary = temporary;
         self

@@ -73,6 +73,8 @@ pub use ductape_providers as providers;
 #[cfg(feature = "store")]
 pub use ductape_store as store;
 pub use error::{BrokerError, ErrorCode, Finding, PublishOutcome};
+#[cfg(feature = "store")]
+pub use produce::{IdempotencyKey, KnownKey};
 pub use produce::{ProduceOptions, ProduceReceipt};
 #[cfg(feature = "store")]
 pub use runtime::StoreSource;

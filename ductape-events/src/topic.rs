@@ -4,6 +4,8 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use bytes::{Bytes, BytesMut};
+#[cfg(feature = "store")]
+use ductape_providers::MessageId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,6 +13,8 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::envelope;
 use crate::error::BrokerError;
+#[cfg(feature = "store")]
+use crate::produce::IdempotencyKey;
 use crate::produce::{self, ProduceOptions, ProduceReceipt};
 
 /// A type whose values are events of one topic. `#[topic("broker:topic")]` implements it.
@@ -89,6 +93,60 @@ pub trait Topic: Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
         C: AsRef<Context> + Sync + ?Sized,
     {
         produce::one(self, options, ctx.as_ref())
+    }
+
+    /// Publishes this event unless `key` was used: then it answers what it answered first, with `duplicate`. A call whose key
+    /// another call is publishing with waits for that. This holds over all processes that share the store, for as long as the
+    /// [key](IdempotencyKey) says: a day by default.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`produce`](Self::produce); `IDEMPOTENCY_CONFLICT` when the key was used with another event of this topic;
+    /// `PUBLISH_IDEMPOTENT_FAILED` when the key can't be one, or the store does not answer (nothing is published then);
+    /// `STORE_FAILED` without a store.
+    #[cfg(feature = "store")]
+    fn produce_idempotent<C>(
+        &self,
+        key: impl Into<IdempotencyKey> + Send,
+        ctx: &C,
+    ) -> impl Future<Output = Result<ProduceReceipt, BrokerError>> + Send
+    where
+        C: AsRef<Context> + Sync + ?Sized,
+    {
+        produce::idempotent(self, key.into(), ctx.as_ref())
+    }
+
+    /// Writes this event to the outbox, in a transaction of the program's own on the store's database. It is published, with
+    /// the id that is answered, after that is committed, and never if it is not: by this program, or by any other of the
+    /// product that runs in the environment. Events of one key leave in the order in which they were committed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`produce`](Self::produce) that are known before anything is sent, and `STORE_FAILED`.
+    ///
+    /// ```no_run
+    /// # use ductape_events::prelude::*;
+    /// # #[topic("docs:order-placed")]
+    /// # struct OrderPlaced { id: i64 }
+    /// # async fn place(db: &sqlx::SqlitePool, ctx: &Context) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut transaction = db.begin().await?;
+    /// sqlx::query("INSERT INTO orders (id) VALUES (?)").bind(7).execute(&mut *transaction).await?;
+    /// OrderPlaced { id: 7 }.produce_in(&mut transaction, ctx).await?;
+    /// transaction.commit().await?; // the row and the event, or neither
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "store")]
+    fn produce_in<T, C>(
+        &self,
+        transaction: &mut T,
+        ctx: &C,
+    ) -> impl Future<Output = Result<MessageId, BrokerError>> + Send
+    where
+        T: ductape_store::SqlTransaction + ?Sized,
+        C: AsRef<Context> + Sync + ?Sized,
+    {
+        produce::write(self, transaction, ctx.as_ref())
     }
 
     /// Publishes many events in few steps, in order. Each has its own result, in the order of `events`.

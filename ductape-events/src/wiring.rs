@@ -26,6 +26,9 @@ pub(crate) struct Wiring {
     closed: AtomicBool,
     #[cfg(feature = "store")]
     store: Option<Opened>,
+    /// Told when something was written to the outbox.
+    #[cfg(feature = "store")]
+    outbox: tokio::sync::Notify,
     published: Option<Mutex<Vec<Outgoing>>>,
 }
 
@@ -67,6 +70,8 @@ impl Wiring {
             closed: AtomicBool::new(false),
             #[cfg(feature = "store")]
             store: None,
+            #[cfg(feature = "store")]
+            outbox: tokio::sync::Notify::new(),
             published: keep_published.then(Mutex::default),
         }
     }
@@ -74,6 +79,18 @@ impl Wiring {
     #[cfg(feature = "store")]
     pub(crate) fn set_store(&mut self, store: Option<Opened>) {
         self.store = store;
+    }
+
+    /// Says that something was written to the outbox; it may not be committed yet.
+    #[cfg(feature = "store")]
+    pub(crate) fn outbox_written(&self) {
+        self.outbox.notify_one();
+    }
+
+    /// Waits until something is written to the outbox.
+    #[cfg(feature = "store")]
+    pub(crate) async fn until_outbox_written(&self) {
+        self.outbox.notified().await;
     }
 
     /// The store, for what can't do without: `what` begins the text of the error.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 
 use crate::error::{Result, StoreError, StoreErrorKind};
@@ -54,6 +55,8 @@ pub enum Claim {
     Done {
         /// The id of what was published.
         message_id: String,
+        /// How safe it was then, as [`complete`](Idempotency::complete) was told.
+        durability: String,
     },
     /// Another call is under way.
     UnderWay {
@@ -89,6 +92,16 @@ impl Store {
     pub const fn idempotency(&self) -> Idempotency<'_> {
         Idempotency { store: self }
     }
+}
+
+/// The fingerprint of a publish: SHA-256 of its parts, each with its length, so that none can run into the next.
+pub fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
 
 /// Whether `key` can be an idempotency key.
@@ -150,7 +163,7 @@ impl Idempotency<'_> {
             });
         }
         let mut select = Statement::new(
-            "SELECT message_id, done, lease_until, fingerprint FROM ductape_idempotency WHERE ",
+            "SELECT message_id, done, lease_until, fingerprint, durability FROM ductape_idempotency WHERE ",
         );
         of_scope(&mut select, scope);
         let Some(row) = select.optional(self.store.writer()).await? else {
@@ -162,7 +175,10 @@ impl Idempotency<'_> {
         Ok(if fingerprint != request.fingerprint {
             Claim::Conflict { message_id }
         } else if row.try_get::<i64, _>(1)? == 1 {
-            Claim::Done { message_id }
+            Claim::Done {
+                message_id,
+                durability: row.try_get::<Option<String>, _>(4)?.unwrap_or_default(),
+            }
         } else {
             Claim::UnderWay {
                 until: from_micros(row.try_get(2)?),
@@ -175,12 +191,32 @@ impl Idempotency<'_> {
     /// # Errors
     ///
     /// Those of the database.
-    pub async fn complete(&self, scope: Scope<'_>, owner: &str, expires_at: SystemTime) -> Result<bool> {
-        let mut update = Statement::new("UPDATE ductape_idempotency SET done = 1, expires_at = ");
+    pub async fn complete(
+        &self,
+        scope: Scope<'_>,
+        owner: &str,
+        durability: &str,
+        expires_at: SystemTime,
+    ) -> Result<bool> {
+        let mut update = Statement::new("UPDATE ductape_idempotency SET done = 1, durability = ");
+        update.bind(durability).text(", expires_at = ");
         update.bind(micros(expires_at)).text(" WHERE ");
         of_scope(&mut update, scope);
         update.text(" AND done = 0 AND owner = ").bind(owner);
         Ok(update.execute(self.store.writer()).await?.rows_affected() == 1)
+    }
+
+    /// Notes that nobody knows what became of a publish: the next caller with the same content goes on at once, with its id.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub async fn cut_off(&self, scope: Scope<'_>, owner: &str) -> Result<()> {
+        let mut update = Statement::new("UPDATE ductape_idempotency SET lease_until = 0 WHERE ");
+        of_scope(&mut update, scope);
+        update.text(" AND done = 0 AND owner = ").bind(owner);
+        update.execute(self.store.writer()).await?;
+        Ok(())
     }
 
     /// Lets a key go whose publish was refused, so that a corrected one may use it.

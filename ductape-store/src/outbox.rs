@@ -250,6 +250,24 @@ impl Outbox<'_> {
         Ok(())
     }
 
+    /// Whether anything waits that is due; cheaper than to take it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub async fn is_due(&self, now: SystemTime) -> Result<bool> {
+        let mut select = Statement::new("SELECT seq FROM ductape_outbox WHERE product = ");
+        select.bind(self.product).text(" AND env = ").bind(self.env);
+        select
+            .text(" AND sent_at IS NULL AND parked = 0 AND not_before <= ")
+            .bind(micros(now));
+        select
+            .text(" AND claimed_until <= ")
+            .bind(micros(now))
+            .text(" LIMIT 1");
+        Ok(select.optional(self.store.reader()).await?.is_some())
+    }
+
     /// What waits.
     ///
     /// # Errors

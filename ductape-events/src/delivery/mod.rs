@@ -2,5 +2,7 @@
 
 pub(crate) mod dead_letter;
 pub(crate) mod redrive;
+#[cfg(feature = "store")]
+pub(crate) mod relay;
 
 pub use redrive::{DeadLetter, ReprocessReport};

@@ -1,6 +1,10 @@
 //! The one way out: an event becomes a message, the broker confirms it, the caller gets a receipt.
 
+#[cfg(feature = "store")]
+mod idempotent;
 mod options;
+#[cfg(feature = "store")]
+mod outbox;
 mod publish;
 mod receipt;
 mod untyped;
@@ -11,9 +15,15 @@ use bytes::Bytes;
 use ductape_providers::message::Outgoing;
 use ductape_providers::{MessageId, Route};
 
+#[cfg(feature = "store")]
+pub use idempotent::{IdempotencyKey, KnownKey};
 pub use options::ProduceOptions;
 pub use receipt::ProduceReceipt;
 
+#[cfg(feature = "store")]
+pub(crate) use idempotent::{check, idempotent};
+#[cfg(feature = "store")]
+pub(crate) use outbox::{from_row, write};
 pub(crate) use publish::publish_until;
 pub(crate) use untyped::{bytes, json};
 

@@ -11,11 +11,22 @@ pub struct ProduceReceipt {
     pub process_id: MessageId,
     /// How safe the message is now.
     pub durability: Durability,
-    /// Whether the broker had the message already and dropped this one.
+    /// Whether it was published before: the broker had the message already, or its idempotency key was used.
     pub duplicate: bool,
 }
 
 impl ProduceReceipt {
+    /// The receipt of a publish that was done before.
+    #[cfg(feature = "store")]
+    pub(super) fn earlier(id: MessageId, durability: Durability) -> Self {
+        Self {
+            success: true,
+            process_id: id,
+            durability,
+            duplicate: true,
+        }
+    }
+
     pub(super) fn new(id: MessageId, receipt: PublishReceipt) -> Self {
         Self {
             success: true,

@@ -286,7 +286,7 @@ impl DuctapeBuilder {
         }
         refuse(wired.refusals())?;
         declare(&wired.context, &wired.topics).await?;
-        Ok(Ductape {
+        let ductape = Ductape {
             context: wired.context,
             providers: wired.connected.into_providers(),
             consumers: Mutex::new(wired.consumers),
@@ -294,7 +294,12 @@ impl DuctapeBuilder {
             tasks: tokio::sync::Mutex::default(),
             ending: Ending::new(),
             idle: idle::Seen::default(),
-        })
+            #[cfg(feature = "store")]
+            relay: Mutex::new(None),
+        };
+        #[cfg(feature = "store")]
+        ductape.start_relay();
+        Ok(ductape)
     }
 
     fn blueprint(self) -> Blueprint {

@@ -54,6 +54,9 @@ pub struct Ductape {
     pub(super) tasks: tokio::sync::Mutex<Tasks>,
     pub(super) ending: Ending,
     pub(super) idle: idle::Seen,
+    /// Publishes what is in the outbox.
+    #[cfg(feature = "store")]
+    pub(super) relay: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// The consumers' tasks.
@@ -173,6 +176,8 @@ impl Ductape {
         let deadline = clock::after(self.blueprint.shutdown_timeout);
         let unfinished = self.stop_consumers(deadline).await;
         self.context.wiring().close();
+        #[cfg(feature = "store")]
+        self.end_relay(deadline).await;
         let close_by = deadline.max(clock::now() + Duration::from_secs(1));
         for closed in join_all(self.providers.iter().map(|provider| provider.close_dyn(close_by))).await {
             if let Err(error) = closed {
@@ -206,6 +211,29 @@ impl Ductape {
         let stop = self.ending.signal();
         tasks.running.spawn(consume(consumer, subscription, stop));
         Ok(())
+    }
+
+    /// Starts what publishes the outbox's messages, where there is one.
+    #[cfg(feature = "store")]
+    pub(super) fn start_relay(&self) {
+        let Some(store) = self.context.wiring().store_if_any() else {
+            return;
+        };
+        let (context, store, signal) = (self.context.clone(), store.clone(), self.ending.signal());
+        let stop = async move { signal.told().await };
+        let task = tokio::spawn(crate::delivery::relay::run(context, store, stop));
+        *self.relay.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Waits until what it has under way is published, up to `deadline`; the rest is published by others, or later.
+    #[cfg(feature = "store")]
+    async fn end_relay(&self, deadline: Instant) {
+        let relay = self.relay.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut relay) = relay
+            && tokio::time::timeout_at(deadline, &mut relay).await.is_err()
+        {
+            relay.abort();
+        }
     }
 
     async fn stop_consumers(&self, deadline: Instant) -> usize {

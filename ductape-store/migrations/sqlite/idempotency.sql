@@ -6,6 +6,7 @@ CREATE TABLE ductape_idempotency (
     idempotency_key TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     message_id TEXT NOT NULL,
+    durability TEXT,
     done BIGINT NOT NULL,
     owner TEXT NOT NULL,
     lease_until BIGINT NOT NULL,

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ductape_store::StoreErrorKind;
-use ductape_store::idempotency::{Claim, Known, Request, Scope};
+use ductape_store::idempotency::{Claim, Known, Request, Scope, fingerprint};
 use futures_util::future::join_all;
 
 use crate::support::places;
@@ -44,6 +44,7 @@ fn mine(id: &str) -> Claim {
 fn done(id: &str) -> Claim {
     Claim::Done {
         message_id: id.to_owned(),
+        durability: "broker_disk".to_owned(),
     }
 }
 
@@ -59,7 +60,11 @@ async fn a_key_publishes_once() {
             keys.claim(&request("k", 1, "b", at(1))).await.unwrap(),
             Claim::UnderWay { until }
         );
-        assert!(keys.complete(scope("k"), "a", at(0) + DAY).await.unwrap());
+        assert!(
+            keys.complete(scope("k"), "a", "broker_disk", at(0) + DAY)
+                .await
+                .unwrap()
+        );
         assert_eq!(keys.claim(&request("k", 1, "b", at(2))).await.unwrap(), done("a"));
         let conflict = Claim::Conflict {
             message_id: "a".to_owned(),
@@ -103,12 +108,40 @@ async fn a_publish_that_was_cut_off_is_taken_over_with_its_id() {
         ));
         assert_eq!(keys.claim(&request("k", 1, "b", over)).await.unwrap(), mine("a"));
         assert!(
-            !keys.complete(scope("k"), "a", at(0) + DAY).await.unwrap(),
+            !keys
+                .complete(scope("k"), "a", "broker_disk", at(0) + DAY)
+                .await
+                .unwrap(),
             "it is b's now"
         );
         keys.release(scope("k"), "a").await.unwrap();
-        assert!(keys.complete(scope("k"), "b", at(0) + DAY).await.unwrap());
+        assert!(
+            keys.complete(scope("k"), "b", "broker_disk", at(0) + DAY)
+                .await
+                .unwrap()
+        );
     }
+}
+
+#[tokio::test]
+async fn a_publish_that_nobody_knows_of_is_gone_on_with_at_once() {
+    for place in places().await {
+        let store = place.open().await;
+        let keys = store.idempotency();
+        assert_eq!(keys.claim(&request("k", 1, "a", at(0))).await.unwrap(), mine("a"));
+        keys.cut_off(scope("k"), "a").await.unwrap();
+        assert!(matches!(
+            keys.claim(&request("k", 2, "b", at(0))).await.unwrap(),
+            Claim::Conflict { .. }
+        ));
+        assert_eq!(keys.claim(&request("k", 1, "b", at(0))).await.unwrap(), mine("a"));
+    }
+}
+
+#[test]
+fn parts_do_not_run_into_each_other() {
+    assert_eq!(fingerprint(&[b"a", b"b"]), fingerprint(&[b"a", b"b"]));
+    assert_ne!(fingerprint(&[b"ab", b""]), fingerprint(&[b"a", b"b"]));
 }
 
 #[tokio::test]
@@ -119,7 +152,11 @@ async fn a_refused_publish_lets_its_key_go() {
         assert_eq!(keys.claim(&request("k", 1, "a", at(0))).await.unwrap(), mine("a"));
         keys.release(scope("k"), "a").await.unwrap();
         assert_eq!(keys.claim(&request("k", 2, "b", at(0))).await.unwrap(), mine("b"));
-        assert!(keys.complete(scope("k"), "b", at(0) + DAY).await.unwrap());
+        assert!(
+            keys.complete(scope("k"), "b", "broker_disk", at(0) + DAY)
+                .await
+                .unwrap()
+        );
         keys.release(scope("k"), "b").await.unwrap();
         assert_eq!(
             keys.claim(&request("k", 2, "c", at(0))).await.unwrap(),
@@ -164,7 +201,9 @@ async fn what_is_over_is_forgotten_and_what_is_under_way_is_not() {
             let key = n.to_string();
             keys.claim(&request(&key, 1, "a", at(0))).await.unwrap();
             if n < 1_004 {
-                keys.complete(scope(&key), "a", at(10)).await.unwrap();
+                keys.complete(scope(&key), "a", "broker_disk", at(10))
+                    .await
+                    .unwrap();
             }
         }
         assert_eq!(keys.prune(at(9)).await.unwrap(), 0);
