@@ -45,7 +45,7 @@ async fn of_many_at_once_in_two_programs_one_publishes() {
                 .iter()
                 .all(|receipt| receipt.process_id == receipts[0].process_id)
         );
-        let published = programs.iter().map(|program| published(&program).len());
+        let published = programs.iter().map(|program| published(program).len());
         assert_eq!(published.sum::<usize>(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! The relay of the outbox: publishes what transactions of the program wrote there. Several relays share the work.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -171,10 +172,10 @@ impl Relay {
             };
             match by_provider
                 .iter_mut()
-                .find(|(known, _)| std::sync::Arc::ptr_eq(known, &route.provider))
+                .find(|(known, _)| Arc::ptr_eq(known, &route.provider))
             {
                 Some((_, ones)) => ones.push(one),
-                None => by_provider.push((route.provider.clone(), vec![one])),
+                None => by_provider.push((Arc::clone(&route.provider), vec![one])),
             }
         }
         let (mut sent, mut again) = (Vec::new(), Vec::new());
@@ -225,13 +226,12 @@ impl Relay {
         loop {
             let pruned = timeout(Duration::from_secs(5), self.outbox().prune(before)).await;
             match pruned {
-                Ok(Ok(0)) => return,
+                Ok(Ok(0)) | Err(_) => return,
                 Ok(Ok(_)) => tokio::time::sleep(SOON).await,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "the outbox was not pruned");
                     return;
                 }
-                Err(_) => return,
             }
         }
     }
