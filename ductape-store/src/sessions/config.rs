@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -21,10 +21,14 @@ pub struct Config {
     pub description: Option<String>,
     /// The field of the data that names the user.
     pub selector: String,
-    /// How long a token can be used, to the microsecond.
-    pub token_life: Duration,
-    /// How long a refresh token can be used, to the microsecond.
-    pub refresh_life: Duration,
+    /// How long a token can be used, in units of `period`.
+    pub expiry: u32,
+    /// The unit of `expiry`.
+    pub period: String,
+    /// How long a refresh token can be used, in units of `refresh_period`.
+    pub refresh_expiry: u32,
+    /// The unit of `refresh_expiry`.
+    pub refresh_period: String,
     /// A sample of the data, as JSON.
     pub sample: String,
     /// When it was created.
@@ -33,8 +37,7 @@ pub struct Config {
     pub updated_at: SystemTime,
 }
 
-const COLUMNS: &str =
-    "product, tag, name, description, selector, token_micros, refresh_micros, sample, created_at, updated_at";
+const COLUMNS: &str = "product, tag, name, description, selector, expiry, period, refresh_expiry, refresh_period, sample, created_at, updated_at";
 
 impl Sessions<'_> {
     /// Keeps a new configuration.
@@ -53,9 +56,13 @@ impl Sessions<'_> {
             .text(", ")
             .bind(config.description.as_deref().map(|text| clean(text).into_owned()));
         insert.text(", ").bind(clean(&config.selector).into_owned());
-        insert
-            .text(", ")
-            .list([to_micros(config.token_life), to_micros(config.refresh_life)]);
+        for (expiry, period) in [
+            (config.expiry, &config.period),
+            (config.refresh_expiry, &config.refresh_period),
+        ] {
+            insert.text(", ").bind(i64::from(expiry));
+            insert.text(", ").bind(clean(period).into_owned());
+        }
         insert.text(", ").bind(clean(&config.sample).into_owned());
         insert
             .text(", ")
@@ -79,12 +86,16 @@ impl Sessions<'_> {
         update
             .text(", selector = ")
             .bind(clean(&config.selector).into_owned());
+        update.text(", expiry = ").bind(i64::from(config.expiry));
         update
-            .text(", token_micros = ")
-            .bind(to_micros(config.token_life));
+            .text(", period = ")
+            .bind(clean(&config.period).into_owned());
         update
-            .text(", refresh_micros = ")
-            .bind(to_micros(config.refresh_life));
+            .text(", refresh_expiry = ")
+            .bind(i64::from(config.refresh_expiry));
+        update
+            .text(", refresh_period = ")
+            .bind(clean(&config.refresh_period).into_owned());
         update
             .text(", sample = ")
             .bind(clean(&config.sample).into_owned());
@@ -136,18 +147,16 @@ fn read(row: &AnyRow) -> Result<Config> {
         name: row.try_get(2)?,
         description: row.try_get(3)?,
         selector: row.try_get(4)?,
-        token_life: from_kept(row.try_get(5)?),
-        refresh_life: from_kept(row.try_get(6)?),
-        sample: row.try_get(7)?,
-        created_at: from_micros(row.try_get(8)?),
-        updated_at: from_micros(row.try_get(9)?),
+        expiry: count(row.try_get(5)?),
+        period: row.try_get(6)?,
+        refresh_expiry: count(row.try_get(7)?),
+        refresh_period: row.try_get(8)?,
+        sample: row.try_get(9)?,
+        created_at: from_micros(row.try_get(10)?),
+        updated_at: from_micros(row.try_get(11)?),
     })
 }
 
-fn to_micros(life: Duration) -> i64 {
-    i64::try_from(life.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn from_kept(micros: i64) -> Duration {
-    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+fn count(kept: i64) -> u32 {
+    u32::try_from(kept).unwrap_or_default()
 }

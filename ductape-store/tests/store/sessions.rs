@@ -27,8 +27,10 @@ fn config(tag: &str) -> Config {
         name: "Users".to_owned(),
         description: None,
         selector: "userId".to_owned(),
-        token_life: HOUR,
-        refresh_life: 2 * HOUR,
+        expiry: 1,
+        period: "hours".to_owned(),
+        refresh_expiry: 2,
+        refresh_period: "hours".to_owned(),
         sample: r#"{"userId":"u"}"#.to_owned(),
         created_at: at(0),
         updated_at: at(0),
@@ -85,7 +87,8 @@ async fn configurations_are_kept_and_changed_by_who_saw_the_newest() {
         sessions.create(&config("admin")).await.unwrap();
         let mut changed = user.clone();
         changed.description = Some("it's \"theirs\" %_\\".to_owned());
-        changed.token_life = Duration::from_micros(1_500_001);
+        changed.expiry = u32::MAX;
+        changed.period = "seconds".to_owned();
         changed.updated_at = at(1);
         assert!(sessions.replace(&changed, at(0)).await.unwrap());
         assert!(
