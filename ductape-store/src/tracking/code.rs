@@ -23,6 +23,15 @@ pub(super) mod state {
     pub(crate) const RETRYING: i64 = 5;
     /// As `PARTIAL`, and one is to try again.
     pub(crate) const PARTIAL_RETRYING: i64 = 6;
+    /// All but success.
+    pub(crate) const NO_SUCCESS: [i64; 6] = [
+        PENDING,
+        FAILED,
+        PARTIAL,
+        PARTIAL_FAILED,
+        RETRYING,
+        PARTIAL_RETRYING,
+    ];
 }
 
 /// What is counted and listed beside the states: a message may have several of them. Bit `n` of a message's marks is mark

@@ -9,7 +9,7 @@ use super::snapshot::Snapshot;
 use super::source::{Key, Part};
 use crate::error::Result;
 use crate::statement::Statement;
-use crate::tracking::code::{HOUR, hour};
+use crate::tracking::code::{HOUR, hour, state};
 
 /// How many hours are looked at in one step, at first.
 const HOURS_STEP: i64 = 64;
@@ -269,10 +269,47 @@ impl<'s> Walk<'s> {
         skip: i64,
         keys: &mut Vec<Key>,
     ) -> Result<i64> {
-        let part = self.part(self.clip(low).from, self.clip(high).until);
+        let mut part = self.part(self.clip(low).from, self.clip(high).until);
         let limit = i64::try_from(limit - keys.len()).unwrap_or(i64::MAX);
+        let mut skip = skip;
+        if skip > 0 && self.scope.is_success() {
+            (part, skip) = self.leap(connection, part, skip).await?;
+        }
         keys.append(&mut self.scope.keys(connection, part, limit, skip).await?);
         Ok(0)
+    }
+}
+
+impl Walk<'_> {
+    /// Skips the same number of messages in whichever state, which an index does alone, and finds how many of them are no success: so
+    /// many more are to be skipped behind them.
+    async fn leap(&self, connection: &mut AnyConnection, part: Part, skip: i64) -> Result<(Part, i64)> {
+        let any = Scope {
+            states: None,
+            ..self.scope.clone()
+        };
+        let Some(last) = any.keys(connection, part, 1, skip - 1).await?.pop() else {
+            return Ok((part, skip));
+        };
+        let others = Scope {
+            states: Some(state::NO_SUCCESS.to_vec()),
+            ..self.scope.clone()
+        };
+        let from = Part {
+            from: last.produced_at,
+            ..part
+        };
+        let behind = Part {
+            until: last.produced_at.saturating_add(1).min(part.until),
+            after: Some(last),
+            ..from
+        };
+        let others = others.count(connection, from).await? - others.count(connection, behind).await?;
+        let rest = Part {
+            after: Some(last),
+            ..part
+        };
+        Ok((rest, others))
     }
 }
 

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::scope::Scope;
 use crate::error::Result;
 use crate::statement::Statement;
-use crate::tracking::code::{ANY, mark};
+use crate::tracking::code::{ANY, mark, state};
 
 /// A message's place among the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,11 @@ impl Scope {
                 (Some(_), None) | (None, Some(_)) => self.topic.is_none() && self.producer.is_none(),
                 (None, None) => self.producer.is_none(),
             }
+    }
+
+    /// Whether it is of successes alone.
+    pub(super) fn is_success(&self) -> bool {
+        self.mark.is_none() && self.states.as_deref() == Some(&[state::SUCCESS])
     }
 
     /// Whether the numbers by hour have this scope; else its messages are few, and counted.
