@@ -16,7 +16,7 @@
 //! # One code for two databases
 //!
 //! SQL is written once, with `$1` placeholders, in what SQLite and Postgres have in common; where they differ, the
-//! [dialect](dialect::Dialect) chooses between two texts. A statement is built of static texts and bound values only, so that
+//! dialect chooses between two texts. A statement is built of static texts and bound values only, so that
 //! no value can become SQL. Times are microseconds since 1970, flags are 0 or 1.
 
 mod dialect;
