@@ -77,8 +77,9 @@ impl Wiring {
     }
 
     #[cfg(feature = "store")]
-    pub(crate) fn set_store(&mut self, store: Option<Opened>) {
+    pub(crate) fn with_store(mut self, store: Option<Opened>) -> Self {
         self.store = store;
+        self
     }
 
     /// Says that something was written to the outbox; it may not be committed yet.

@@ -111,9 +111,9 @@ impl Blueprint {
         }
         let connected = brokers.connect(&tags).await?;
 
-        let (mut wiring, mut topics) = self.route(&program, &connected)?;
+        let (wiring, mut topics) = self.route(&program, &connected)?;
         #[cfg(feature = "store")]
-        wiring.set_store(store);
+        let wiring = wiring.with_store(store);
         let context = Context::new(Arc::new(wiring));
         let allowed = Allowed([self.allowed.clone(), connected.allowed()].concat());
         let parts = check::Parts {
