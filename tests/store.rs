@@ -1,4 +1,4 @@
-//! What a store adds: idempotent publishes, and an outbox that leaves with the program's own transactions. On SQLite, and on the
+//! What a store adds: idempotent publishes, an outbox that leaves with the program's own transactions, and sessions. On SQLite, and on the
 //! Postgres that `DUCTAPE_TEST_POSTGRES` names.
 
 // A test fails by panicking, and waits by the real clock.
@@ -8,5 +8,7 @@
 mod idempotency;
 #[path = "store/outbox.rs"]
 mod outbox;
+#[path = "store/sessions.rs"]
+mod sessions;
 #[path = "store/support.rs"]
 mod support;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::envelope::header;
 use crate::error::BrokerError;
 use crate::produce::{self, ProduceOptions, ProduceReceipt};
+use crate::session::OnBehalf;
 use crate::wiring::Wiring;
 
 /// Where events go, and what they are caused by. An extractor: in a handler it names the handled message as the cause of
@@ -21,11 +22,16 @@ use crate::wiring::Wiring;
 pub struct Context {
     wiring: Arc<Wiring>,
     extra: Option<Arc<Headers>>,
+    session: Option<OnBehalf>,
 }
 
 impl Context {
     pub(crate) fn new(wiring: Arc<Wiring>) -> Self {
-        Self { wiring, extra: None }
+        Self {
+            wiring,
+            extra: None,
+            session: None,
+        }
     }
 
     pub(crate) fn wiring(&self) -> &Wiring {
@@ -52,6 +58,33 @@ impl Context {
         Self {
             wiring: Arc::clone(&self.wiring),
             extra: Some(Arc::new(extra)),
+            session: self.session.clone(),
+        }
+    }
+
+    /// This context, on behalf of a session: `sessionId:token`, or the token as `sessions().start` and `refresh` hand it out,
+    /// `tag:jwt`. What is produced in it carries the session's id, tag and user, never the token; handlers take it as
+    /// [`Session`](crate::session::Session).
+    ///
+    /// Each produce call checks the token first: one that is bad, has expired, or whose session was revoked a moment ago is
+    /// `SESSION_INVALID`, and nothing is published.
+    ///
+    /// ```
+    /// use ductape_events::prelude::*;
+    ///
+    /// # #[topic("docs:ordered")]
+    /// # struct Ordered { n: u32 }
+    /// # async fn order(ctx: &Context, token: &str) -> Result<(), BrokerError> {
+    /// let ctx = ctx.with_session(token);
+    /// Ordered { n: 1 }.produce(&ctx).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_session(&self, token: impl Into<String>) -> Self {
+        Self {
+            session: Some(OnBehalf::token(token.into())),
+            ..self.clone()
         }
     }
 
@@ -91,6 +124,10 @@ impl Context {
         produce::check(key, self).await
     }
 
+    pub(crate) fn session(&self) -> Option<&OnBehalf> {
+        self.session.as_ref()
+    }
+
     pub(crate) fn extra(&self) -> Option<&Headers> {
         self.extra.as_deref()
     }
@@ -111,6 +148,7 @@ impl Context {
         Self {
             wiring: Arc::clone(&self.wiring),
             extra: Some(Arc::new(extra)),
+            session: OnBehalf::handed_on(&message.headers),
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) mod header {
     pub(crate) const TRACEPARENT: &str = "traceparent";
     pub(crate) const CORRELATION_ID: &str = "ce-correlationid";
     pub(crate) const CAUSATION_ID: &str = "ce-causationid";
+    /// On whose behalf it was produced, as the session that was checked says.
+    pub(crate) const SESSION: &str = "ce-ductapesession";
     /// The number of the attempt, on a retry that travels as a copy.
     pub(crate) const ATTEMPT: &str = "ductape-attempt";
     /// When the first attempt failed, in milliseconds since 1970; on retries that travel as copies, and dead letters.

@@ -216,6 +216,23 @@ impl BrokerError {
         error
     }
 
+    /// The same, for another of the calls that it keeps from being done; without its cause.
+    pub(crate) fn again(&self) -> Self {
+        let Inner {
+            code,
+            message,
+            temporary,
+            publish_outcome,
+            context,
+            ..
+        } = &*self.0;
+        let mut error = Self::new(*code, message.clone());
+        error.0.temporary = *temporary;
+        error.0.publish_outcome = *publish_outcome;
+        error.0.context.clone_from(context);
+        error
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.0.context.push((name, value.to_string()));
         self

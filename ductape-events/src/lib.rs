@@ -60,6 +60,7 @@ mod within;
 pub mod config;
 pub mod consumer;
 pub mod prelude;
+pub mod session;
 
 pub use context::Context;
 pub use delivery::{DeadLetter, ReprocessReport};

@@ -29,6 +29,9 @@ pub(crate) struct Wiring {
     /// Told when something was written to the outbox.
     #[cfg(feature = "store")]
     outbox: tokio::sync::Notify,
+    /// What the sessions of this program need.
+    #[cfg(feature = "store")]
+    sessions: crate::session::Part,
     published: Option<Mutex<Vec<Outgoing>>>,
 }
 
@@ -72,6 +75,8 @@ impl Wiring {
             store: None,
             #[cfg(feature = "store")]
             outbox: tokio::sync::Notify::new(),
+            #[cfg(feature = "store")]
+            sessions: crate::session::Part::default(),
             published: keep_published.then(Mutex::default),
         }
     }
@@ -80,6 +85,17 @@ impl Wiring {
     pub(crate) fn with_store(mut self, store: Option<Opened>) -> Self {
         self.store = store;
         self
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn with_session_keys(mut self, keys: Option<crate::session::SessionKeys>) -> Self {
+        self.sessions = crate::session::Part::new(keys);
+        self
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) const fn sessions(&self) -> &crate::session::Part {
+        &self.sessions
     }
 
     /// Says that something was written to the outbox; it may not be committed yet.

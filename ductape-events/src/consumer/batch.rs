@@ -96,11 +96,12 @@ impl Decoded<'_> {
     }
 }
 
-/// What a parameter of a batch handler after the events can be: `Context`, `State<T>`, `Vec<Meta>`, `Vec<MessageId>`.
+/// What a parameter of a batch handler after the events can be: `Context`, `State<T>`, `Vec<Meta>`, `Vec<MessageId>`,
+/// `Vec<Option<Session>>`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a batch #[consumer]",
     label = "not an extractor of a batch",
-    note = "the first parameter is `Vec<T>`; each further one is `Context`, `State<T>`, `Vec<Meta>`, `Vec<MessageId>`, or a type of your own that implements `FromBatch`"
+    note = "the first parameter is `Vec<T>`; each further one is `Context`, `State<T>`, `Vec<Meta>`, `Vec<MessageId>`, `Vec<Option<Session>>`, or a type of your own that implements `FromBatch`"
 )]
 pub trait FromBatch: Sized {
     /// Makes the parameter.

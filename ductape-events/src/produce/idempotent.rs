@@ -8,7 +8,7 @@ use ductape_store::idempotency::{Claim, Request, Scope, fingerprint};
 use ductape_store::{Store, StoreError};
 use serde::Serialize;
 
-use super::{ProduceOptions, ProduceReceipt, publish, seal};
+use super::{ProduceOptions, ProduceReceipt, checked, publish, seal};
 use crate::backoff::Growing;
 use crate::clock;
 use crate::context::Context;
@@ -71,7 +71,8 @@ pub(crate) async fn idempotent<T: Topic>(
     let wiring = ctx.wiring();
     let route = wiring.route(T::EVENT, T::VERSION)?;
     let store = wiring.store("an idempotent publish")?;
-    let message = seal(event, route, ProduceOptions::default(), ctx)?;
+    let options = checked(ProduceOptions::default(), ctx).await?;
+    let message = seal(event, route, options, ctx)?;
     let call = Call {
         store,
         scope: Scope {

@@ -32,6 +32,7 @@ use crate::consumer::{Delivery, HandlerError, Verdict};
 use crate::context::Context;
 use crate::envelope;
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
+use crate::session::{self, OnBehalf};
 use crate::topic::Topic;
 use crate::wiring::TopicRoute;
 
@@ -42,6 +43,7 @@ pub(crate) async fn one<T: Topic>(
     ctx: &Context,
 ) -> Result<ProduceReceipt, BrokerError> {
     let route = ctx.wiring().route(T::EVENT, T::VERSION)?;
+    let options = checked(options, ctx).await?;
     let message = seal(event, route, options, ctx)?;
     publish::one(route, message, ctx.wiring()).await
 }
@@ -59,8 +61,13 @@ where
     let mut results = Vec::with_capacity(events.size_hint().0);
     let mut batch = publish::Batch::new(route, ctx.wiring());
     loop {
+        let options = checked(ProduceOptions::default(), ctx).await;
         for event in events.by_ref().take(batch.room()) {
-            match seal(&event, route, ProduceOptions::default(), ctx) {
+            let sealed = match &options {
+                Ok(options) => seal(&event, route, options.clone(), ctx),
+                Err(error) => Err(error.again()),
+            };
+            match sealed {
                 Ok(message) => batch.push(message),
                 Err(error) => batch.push_failed(error),
             }
@@ -82,6 +89,18 @@ pub(crate) async fn follow_up<U: Topic>(event: &U, delivery: &Delivery) -> Verdi
         Ok(_) => Verdict::Done,
         Err(error) => HandlerError::from(error).into(),
     }
+}
+
+/// The options with their session checked, or the context's, where there is one that was not.
+async fn checked(options: ProduceOptions, ctx: &Context) -> Result<ProduceOptions, BrokerError> {
+    let Some(OnBehalf::Token(token)) = options.session.as_ref().or(ctx.session()) else {
+        return Ok(options);
+    };
+    let header = Box::pin(session::check(token, ctx.wiring())).await?;
+    Ok(ProduceOptions {
+        session: Some(OnBehalf::Checked(header)),
+        ..options
+    })
 }
 
 fn seal<T: Topic>(
@@ -128,7 +147,14 @@ fn message(
         .chain(options.headers.as_ref())
         .flat_map(ductape_providers::Headers::iter)
     {
+        if name.ends_with(session::ATTRIBUTE) {
+            return Err(session::set_by_hand(name));
+        }
         headers.insert(name, value);
+        own = true;
+    }
+    if let Some(on_behalf) = options.session.as_ref().or(ctx.session()) {
+        headers.insert(envelope::header::SESSION, on_behalf.header()?);
         own = true;
     }
     if own {

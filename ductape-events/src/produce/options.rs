@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use ductape_providers::{Headers, MessageId};
 
+use crate::session::OnBehalf;
+
 /// What one produce call does otherwise than usual.
 ///
 /// ```
@@ -22,6 +24,7 @@ pub struct ProduceOptions {
     pub(super) key: Option<String>,
     pub(super) delay: Option<Duration>,
     pub(super) headers: Option<Headers>,
+    pub(super) session: Option<OnBehalf>,
 }
 
 impl ProduceOptions {
@@ -44,6 +47,14 @@ impl ProduceOptions {
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
+        self
+    }
+
+    /// Produces on behalf of a session, in place of the context's: `sessionId:token`, or the token as it is handed out,
+    /// `tag:jwt`. See [`Context::with_session`](crate::Context::with_session).
+    #[must_use]
+    pub fn session(mut self, token: impl Into<String>) -> Self {
+        self.session = Some(OnBehalf::token(token.into()));
         self
     }
 

@@ -7,7 +7,7 @@ use ductape_providers::{Headers, MessageId, Outgoing};
 use ductape_store::SqlTransaction;
 use ductape_store::outbox::{OutboxMessage, Taken};
 
-use super::{ProduceOptions, seal};
+use super::{ProduceOptions, checked, seal};
 use crate::clock;
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
@@ -23,7 +23,8 @@ pub(crate) async fn write<E: Topic, T: SqlTransaction + ?Sized>(
     let route = wiring.route(E::EVENT, E::VERSION)?;
     let store = wiring.store("the outbox")?;
     wiring.check_open()?;
-    let message = seal(event, route, ProduceOptions::default(), ctx)?;
+    let options = checked(ProduceOptions::default(), ctx).await?;
+    let message = seal(event, route, options, ctx)?;
     let id = message.id.clone();
     let outbox = store.outbox(&wiring.product, &wiring.environment);
     let written = outbox.write(transaction, to_row(&message), clock::wall()).await;

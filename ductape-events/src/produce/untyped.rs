@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
-use crate::produce::{ProduceOptions, ProduceReceipt, message, publish};
+use crate::produce::{ProduceOptions, ProduceReceipt, checked, message, publish};
 
 pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<ProduceReceipt, BrokerError> {
     let route = ctx.wiring().route_by_name(event)?;
@@ -15,7 +15,8 @@ pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<Pr
     let payload = Bytes::from(value.to_string());
     let keyed = route.descriptor.filter(|topic| topic.key.is_some());
     let key = keyed.and_then(|topic| (topic.key_of)(&payload));
-    let message = message(payload, key, route, ProduceOptions::default(), ctx)?;
+    let options = checked(ProduceOptions::default(), ctx).await?;
+    let message = message(payload, key, route, options, ctx)?;
     publish::one(route, message, ctx.wiring()).await
 }
 
@@ -26,6 +27,7 @@ pub(crate) async fn bytes(
     ctx: &Context,
 ) -> Result<ProduceReceipt, BrokerError> {
     let route = ctx.wiring().route_by_name(event)?;
+    let options = checked(options, ctx).await?;
     let message = message(payload, None, route, options, ctx)?;
     publish::one(route, message, ctx.wiring()).await
 }

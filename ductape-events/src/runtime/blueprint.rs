@@ -100,10 +100,10 @@ impl Blueprint {
         refuse(findings)?;
         // Only the program itself writes; who looks at another environment needs no store.
         #[cfg(feature = "store")]
-        let store = if environment.is_none() {
-            brokers.open_store().await?
+        let (session_keys, store) = if environment.is_none() {
+            (brokers.session_keys()?, brokers.open_store().await?)
         } else {
-            None
+            (None, None)
         };
         #[cfg(not(feature = "store"))]
         if environment.is_none() {
@@ -113,7 +113,7 @@ impl Blueprint {
 
         let (wiring, mut topics) = self.route(&program, &connected)?;
         #[cfg(feature = "store")]
-        let wiring = wiring.with_store(store);
+        let wiring = wiring.with_store(store).with_session_keys(session_keys);
         let context = Context::new(Arc::new(wiring));
         let allowed = Allowed([self.allowed.clone(), connected.allowed()].concat());
         let parts = check::Parts {

@@ -32,6 +32,8 @@ pub(super) struct Settings {
     pub(super) in_process: bool,
     #[cfg(feature = "store")]
     pub(super) store: super::store::StoreChoice,
+    #[cfg(feature = "store")]
+    pub(super) session_keys: Option<crate::session::SessionKeys>,
     /// How long a broker that is not there yet is waited for.
     pub(super) startup_timeout: Duration,
 }
@@ -98,6 +100,16 @@ impl Brokers {
             ignored: settings.in_process,
         };
         super::store::open(&settings.store, outside, settings.startup_timeout).await
+    }
+
+    /// The keys of sessions: those given in code, else those of the environment, which is not asked in the test mode.
+    #[cfg(feature = "store")]
+    pub(super) fn session_keys(&self) -> Result<Option<crate::session::SessionKeys>, BrokerError> {
+        let given = &self.settings.session_keys;
+        if given.is_some() || self.settings.in_process {
+            return Ok(given.clone());
+        }
+        crate::session::SessionKeys::from_variable(variable(crate::session::SessionKeys::VARIABLE))
     }
 
     /// Refuses a store that this build has no code for.

@@ -161,6 +161,25 @@ impl DuctapeBuilder {
         self
     }
 
+    /// The keys that sessions' tokens are signed with, in place of the variable `DUCTAPE_SESSION_KEYS`.
+    ///
+    /// ```
+    /// use ductape_events::prelude::*;
+    /// use ductape_events::session::SessionKeys;
+    ///
+    /// # fn main() -> Result<(), BrokerError> {
+    /// let keys = SessionKeys::parse("2026-11:q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=")?;
+    /// let builder = Ductape::builder().session_keys(keys);
+    /// # let _ = builder;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "store")]
+    pub fn session_keys(mut self, keys: crate::session::SessionKeys) -> Self {
+        self.settings.session_keys = Some(keys);
+        self
+    }
+
     /// No store: what needs one answers `STORE_FAILED`. The same as `DUCTAPE_STORE=off`.
     #[cfg(feature = "store")]
     pub fn without_store(mut self) -> Self {
