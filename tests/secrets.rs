@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use ductape_events::config::Config;
 use ductape_events::prelude::*;
+use ductape_events::session::{Revoke, SessionConfig, SessionKeys};
+use ductape_events::store::StoreUrl;
 use tracing_subscriber::fmt::MakeWriter;
 
 const CANARY: &str = "hunter2-CANARY";
@@ -203,6 +205,7 @@ fn nothing_that_is_logged_shows_a_secret_or_a_payload() {
         .with_ansi(false)
         .init();
     let folder = folder("logs");
+    let mut tokens = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -226,12 +229,21 @@ fn nothing_that_is_logged_shows_a_secret_or_a_payload() {
                 "{}[brokers.secret.environments.own]\ntype = 'EMBEDDED'\nmode = '{mode}'\n{path}",
                 file(CANARY)
             );
-            run_once(&text).await;
+            tokens.extend(run_once(&text).await);
         }
     });
     let text = captured.text();
     assert_hidden(&text);
-    for part in ["consuming", "became a dead letter", "is tried again"] {
+    assert!(tokens.len() > 4);
+    for token in tokens {
+        assert!(!text.contains(&token), "{token} is in {text}");
+    }
+    for part in [
+        "consuming",
+        "became a dead letter",
+        "is tried again",
+        "a session's token was refused",
+    ] {
         assert!(text.contains(part), "{part:?} is not logged: {text}");
     }
     // What comes from outside can't make a line of its own in the log.
@@ -240,11 +252,66 @@ fn nothing_that_is_logged_shows_a_secret_or_a_payload() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// Produces on behalf of a session, with good tokens and others; answers what must not be shown of them.
+async fn run_session(ductape: &Ductape) -> Vec<String> {
+    let sessions = ductape.sessions();
+    let config = SessionConfig {
+        tag: "user".to_owned(),
+        selector: "$Session{user}".to_owned(),
+        expiry: 1,
+        schema: serde_json::json!({"user": "u"}),
+        ..SessionConfig::default()
+    };
+    sessions.create(config).await.unwrap();
+    let started = sessions
+        .start("user", &serde_json::json!({"user": CANARY}))
+        .await
+        .unwrap();
+    let ctx = ductape.context().with_session(&started.token);
+    let card = CANARY.to_owned();
+    Paid { id: 1, card }.produce(&ctx).await.unwrap();
+    let next = sessions.refresh("user", &started.refresh_token).await.unwrap();
+    let again = sessions
+        .refresh("user", &started.refresh_token)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        sessions.revoke("user", Revoke::Identifier(CANARY)).await.unwrap(),
+        1
+    );
+    let mut shown = format!("{again} {again:?} {started:?} {next:?} {ctx:?} {sessions:?}");
+    let mut hidden = vec![started.refresh_token, next.refresh_token];
+    for token in [started.token, next.token] {
+        let (_, jwt) = token.split_once(':').unwrap();
+        for bad in [
+            token.clone(),
+            format!("x:{jwt}"),
+            format!("{token}x"),
+            jwt.to_owned(),
+        ] {
+            let options = ProduceOptions::default().session(bad);
+            write!(shown, "{options:?}").unwrap();
+            let card = CANARY.to_owned();
+            let error = Paid { id: 3, card }
+                .produce_with(options, ductape)
+                .await
+                .unwrap_err();
+            write!(shown, "{error} {error:?}").unwrap();
+        }
+        hidden.push(jwt.to_owned());
+    }
+    assert_hidden(&shown);
+    assert!(!hidden.iter().any(|token| shown.contains(token)), "{shown}");
+    hidden
+}
+
 /// A start, produces, a failing handler, dead letters, a shutdown.
-async fn run_once(config: &str) {
+async fn run_once(config: &str) -> Vec<String> {
     let ductape = Ductape::builder()
         .config_text(config)
         .environment("own")
+        .store(StoreUrl::memory())
+        .session_keys(SessionKeys::parse("k:q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=").unwrap())
         .build()
         .await
         .unwrap();
@@ -265,10 +332,15 @@ async fn run_once(config: &str) {
     let wrong = serde_json::json!({"id": CANARY, "card": 1});
     let error = ctx.produce_json("secret:paid", &wrong).await.unwrap_err();
     assert_hidden(&format!("{error} {error:?}"));
+    let tokens = run_session(&ductape).await;
     assert!(ductape.wait_idle(Duration::from_secs(10)).await.unwrap());
-    assert_eq!(ductape.stats()[0].dead_lettered, 5);
+    assert_eq!(ductape.stats()[0].dead_lettered, 6);
+    for letter in ductape.dead_letters("secret:paid", "fail", 10).await.unwrap() {
+        assert!(!tokens.iter().any(|token| format!("{letter:?}").contains(token)));
+    }
     assert_hidden(&format!("{ductape:?} {ctx:?}"));
     ductape.shutdown().await.unwrap();
+    tokens
 }
 
 #[cfg(unix)]

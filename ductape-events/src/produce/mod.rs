@@ -61,6 +61,7 @@ where
     let mut results = Vec::with_capacity(events.size_hint().0);
     let mut batch = publish::Batch::new(route, ctx.wiring());
     loop {
+        // Anew for each batch: what is revoked meanwhile is refused from the next on.
         let options = checked(ProduceOptions::default(), ctx).await;
         for event in events.by_ref().take(batch.room()) {
             let sealed = match &options {
@@ -72,10 +73,13 @@ where
                 Err(error) => batch.push_failed(error),
             }
         }
-        if batch.is_empty() {
+        let has_ended = batch.room() > 0;
+        if !batch.is_empty() {
+            batch.flush(&mut results).await;
+        }
+        if has_ended {
             return results;
         }
-        batch.flush(&mut results).await;
     }
 }
 

@@ -85,12 +85,13 @@ pub(crate) async fn check(token: &Secret, wiring: &Wiring) -> Result<ByteString,
 }
 
 #[cfg(not(feature = "store"))]
+#[allow(clippy::unused_async)] // as the other
 pub(crate) async fn check(_: &Secret, _: &Wiring) -> Result<ByteString, BrokerError> {
     Err(left_out().with_publish_outcome(PublishOutcome::Rejected))
 }
 
 #[cfg(not(feature = "store"))]
-pub(super) fn left_out() -> BrokerError {
+fn left_out() -> BrokerError {
     BrokerError::new(
         ErrorCode::Unsupported,
         "sessions need a store, which this build leaves out; enable the feature `store` of `ductape-events`",

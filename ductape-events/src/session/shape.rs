@@ -30,14 +30,16 @@ fn compare(sample: &Value, data: &Value, path: &mut String, wrong: &mut Vec<Stri
                 return;
             };
             for (at, item) in items.iter().enumerate() {
-                path.push_str(&format!("/{at}"));
+                path.push('/');
+                path.push_str(&at.to_string());
                 compare(sample, item, path, wrong);
                 path.truncate(len);
             }
         }
         (Value::Object(samples), Value::Object(fields)) => {
             for (name, sample) in samples {
-                path.push_str(&format!("/{}", name.escape_debug()));
+                path.push('/');
+                path.extend(name.escape_debug());
                 match fields.get(name) {
                     Some(field) => compare(sample, field, path, wrong),
                     None if sample.is_null() => {}

@@ -366,7 +366,7 @@ async fn configurations_are_checked_and_changed() {
     assert_eq!(changed.config.expiry, 1);
     assert_eq!(changed.config.period, Period::Hours);
     assert!(changed.updated_at > kept.updated_at);
-    assert_eq!(sessions.list().await.unwrap(), [changed.clone()]);
+    assert_eq!(sessions.list().await.unwrap(), std::slice::from_ref(&changed));
     let bad = SessionChange {
         schema: Some(json!({"name": ""})),
         ..SessionChange::default()
