@@ -200,6 +200,15 @@ impl BrokerError {
         error
     }
 
+    /// Everything that is wrong with what was given: `what` begins the text.
+    #[cfg(feature = "store")]
+    pub(crate) fn invalid(what: &str, findings: Vec<Finding>) -> Self {
+        let texts: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        let mut error = Self::new(ErrorCode::ConfigInvalid, format!("{what}: {}", texts.join(" | ")));
+        error.0.findings = findings;
+        error
+    }
+
     pub(crate) fn from_provider(code: ErrorCode, message: impl Into<String>, source: ProviderError) -> Self {
         let code = match source.kind() {
             ErrorKind::Unsupported => ErrorCode::Unsupported,

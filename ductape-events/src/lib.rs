@@ -60,6 +60,8 @@ mod within;
 pub mod config;
 pub mod consumer;
 pub mod prelude;
+#[cfg(feature = "store")]
+pub mod registry;
 pub mod session;
 
 pub use context::Context;

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Deref;
+#[cfg(feature = "store")]
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ductape_providers::{AnyProvider, Capability, EventName, Headers, MessageId, Outgoing, TopicName};
@@ -12,7 +15,6 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
-#[cfg(feature = "store")]
 use crate::runtime::Opened;
 use crate::topic::TopicDescriptor;
 
@@ -23,8 +25,12 @@ pub(crate) struct Wiring {
     pub(crate) publish_timeout: Duration,
     topics: HashMap<&'static str, Vec<TopicRoute>, foldhash::fast::RandomState>,
     by_name: HashMap<String, (&'static str, u32)>,
-    closed: AtomicBool,
+    /// Topics without a type that the registry holds, once they were asked for; each in its newest version.
     #[cfg(feature = "store")]
+    late: RwLock<HashMap<String, Arc<TopicRoute>>>,
+    #[cfg(feature = "store")]
+    late_turn: tokio::sync::Mutex<()>,
+    closed: AtomicBool,
     store: Option<Opened>,
     /// Told when something was written to the outbox.
     #[cfg(feature = "store")]
@@ -44,13 +50,41 @@ pub(crate) struct TopicRoute {
     pub(crate) capability: Capability,
     pub(crate) payload_bytes_max: usize,
     pub(crate) headers: Headers,
+    /// The schema of a topic without a type, as it is registered.
+    pub(crate) registered_schema: Option<Value>,
+    /// Whether the registry was asked for a topic without a type.
+    #[cfg(feature = "store")]
+    pub(crate) is_registered: bool,
     pub(crate) validator: OnceLock<Result<Validator, String>>,
 }
 
 impl TopicRoute {
+    /// Whether nothing more can be known of it.
+    #[cfg(feature = "store")]
+    pub(crate) const fn is_described(&self) -> bool {
+        self.descriptor.is_some() || self.is_registered
+    }
+
     /// Whether the topic's messages may have keys; of a topic without a type it is not known, so they may.
     pub(crate) fn is_keyed(&self) -> bool {
         self.descriptor.is_none_or(|topic| topic.key.is_some())
+    }
+}
+
+/// A route that the program began with, or one that was added since.
+pub(crate) enum RouteRef<'a> {
+    Known(&'a TopicRoute),
+    Late(Arc<TopicRoute>),
+}
+
+impl Deref for RouteRef<'_> {
+    type Target = TopicRoute;
+
+    fn deref(&self) -> &TopicRoute {
+        match self {
+            Self::Known(route) => route,
+            Self::Late(route) => route,
+        }
     }
 }
 
@@ -70,8 +104,11 @@ impl Wiring {
             publish_timeout,
             topics: HashMap::default(),
             by_name: HashMap::new(),
-            closed: AtomicBool::new(false),
             #[cfg(feature = "store")]
+            late: RwLock::default(),
+            #[cfg(feature = "store")]
+            late_turn: tokio::sync::Mutex::default(),
+            closed: AtomicBool::new(false),
             store: None,
             #[cfg(feature = "store")]
             outbox: tokio::sync::Notify::new(),
@@ -81,7 +118,6 @@ impl Wiring {
         }
     }
 
-    #[cfg(feature = "store")]
     pub(crate) fn with_store(mut self, store: Option<Opened>) -> Self {
         self.store = store;
         self
@@ -125,6 +161,11 @@ impl Wiring {
         })
     }
 
+    /// The store, if there is one, for one who looks at it and leaves it open.
+    pub(crate) fn lend_store(&self) -> Option<Opened> {
+        self.store.as_ref().map(Opened::lend)
+    }
+
     /// The store, if there is one.
     #[cfg(feature = "store")]
     pub(crate) fn store_if_any(&self) -> Option<&ductape_store::Store> {
@@ -132,10 +173,9 @@ impl Wiring {
     }
 
     /// Closes the store, if it was opened for this program.
-    #[cfg(feature = "store")]
     pub(crate) async fn close_store(&self) {
-        if let Some(opened) = self.store.as_ref().filter(|opened| opened.is_own) {
-            opened.store.close().await;
+        if let Some(opened) = &self.store {
+            opened.close().await;
         }
     }
 
@@ -160,12 +200,110 @@ impl Wiring {
     }
 
     /// The route of the newest version of a topic that is known by its name.
-    pub(crate) fn route_by_name(&self, event: &str) -> Result<&TopicRoute, BrokerError> {
+    pub(crate) fn route_by_name(&self, event: &str) -> Result<RouteRef<'_>, BrokerError> {
         event_name(event)?;
-        let Some((name, version)) = self.by_name.get(event) else {
-            return Err(self.unknown(event));
+        let known = self
+            .by_name
+            .get(event)
+            .map(|(name, version)| self.route(name, *version));
+        match known {
+            // What is registered says more of a topic than a configuration that only names it.
+            Some(Ok(route)) if route.descriptor.is_some() => Ok(RouteRef::Known(route)),
+            known => match (self.late_route(event), known) {
+                (Some(late), _) => Ok(RouteRef::Late(late)),
+                (None, Some(known)) => known.map(RouteRef::Known),
+                (None, None) => Err(self.unknown(event)),
+            },
+        }
+    }
+
+    /// The route of a topic that a message came from.
+    pub(crate) fn route_of(&self, topic: &TopicName) -> Result<RouteRef<'_>, BrokerError> {
+        let (event, version) = (topic.event().as_str(), topic.version().get());
+        match self.late_route(event).filter(|late| late.topic == *topic) {
+            Some(late) => Ok(RouteRef::Late(late)),
+            None => self.route(event, version).map(RouteRef::Known),
+        }
+    }
+
+    #[cfg(feature = "store")]
+    fn late_route(&self, event: &str) -> Option<Arc<TopicRoute>> {
+        let late = self.late.read().unwrap_or_else(PoisonError::into_inner);
+        late.get(event).cloned()
+    }
+
+    #[cfg(not(feature = "store"))]
+    #[allow(clippy::unused_self)] // as with a store
+    fn late_route(&self, _event: &str) -> Option<Arc<TopicRoute>> {
+        None
+    }
+
+    /// Adds, or replaces, a topic that the registry holds. There are no more than it holds.
+    #[cfg(feature = "store")]
+    pub(crate) fn add_late(&self, route: TopicRoute) {
+        let mut late = self.late.write().unwrap_or_else(PoisonError::into_inner);
+        late.insert(route.topic.event().as_str().to_owned(), Arc::new(route));
+    }
+
+    /// The turn of one who adds a topic.
+    #[cfg(feature = "store")]
+    pub(crate) async fn late_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.late_turn.lock().await
+    }
+
+    /// Takes over a new schema of a topic that was added.
+    #[cfg(feature = "store")]
+    pub(crate) fn refresh_late(&self, event: &str, version: u32, schema: Option<Value>) {
+        let mut late = self.late.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = late
+            .get(event)
+            .filter(|route| route.topic.version().get() == version)
+        else {
+            return;
         };
-        self.route(name, *version)
+        if before.registered_schema == schema {
+            return;
+        }
+        let route = TopicRoute {
+            topic: before.topic.clone(),
+            descriptor: None,
+            physical: before.physical.clone(),
+            provider: Arc::clone(&before.provider),
+            capability: before.capability,
+            payload_bytes_max: before.payload_bytes_max,
+            headers: before.headers.clone(),
+            registered_schema: schema,
+            is_registered: true,
+            validator: OnceLock::new(),
+        };
+        late.insert(event.to_owned(), Arc::new(route));
+    }
+
+    /// Whether the program began with topics of a broker.
+    #[cfg(feature = "store")]
+    pub(crate) fn has_own_topics_of(&self, broker: &str) -> bool {
+        let mut routes = self.topics.values().flatten();
+        routes.any(|route| route.topic.event().broker() == broker)
+    }
+
+    /// The provider that carries a broker's topics, if the program has any of them.
+    #[cfg(feature = "store")]
+    pub(crate) fn provider_of(&self, broker: &str) -> Option<AnyProvider> {
+        let of = |route: &TopicRoute| route.topic.event().broker() == broker;
+        let known = self.topics.values().flatten().find(|route| of(route));
+        if let Some(route) = known {
+            return Some(Arc::clone(&route.provider));
+        }
+        let late = self.late.read().unwrap_or_else(PoisonError::into_inner);
+        let late = late.values().find(|route| of(route));
+        late.map(|route| Arc::clone(&route.provider))
+    }
+
+    /// The providers of the topics that were added late.
+    #[cfg(feature = "store")]
+    pub(crate) fn late_providers(&self) -> Vec<AnyProvider> {
+        let late = self.late.read().unwrap_or_else(PoisonError::into_inner);
+        late.values().map(|route| Arc::clone(&route.provider)).collect()
     }
 
     /// What is answered for a topic that the program does not have.
@@ -251,21 +389,20 @@ impl fmt::Debug for Wiring {
 }
 
 impl TopicRoute {
-    /// What checks JSON against the topic's schema; `None` for a topic that is known from the configuration alone.
+    /// What checks JSON against the topic's schema; `None` for a topic of which no schema is known.
     pub(crate) fn validator(&self) -> Result<Option<&Validator>, BrokerError> {
-        let Some(topic) = self.descriptor else {
-            return Ok(None);
+        let made = match (self.descriptor, &self.registered_schema) {
+            (Some(topic), _) => self.validator.get_or_init(|| compile(&(topic.schema)())),
+            (None, Some(schema)) => self.validator.get_or_init(|| compile(schema)),
+            (None, None) => return Ok(None),
         };
-        let made = self
-            .validator
-            .get_or_init(|| jsonschema::validator_for(&(topic.schema)()).map_err(|error| error.to_string()));
         match made {
             Ok(validator) => Ok(Some(validator)),
             Err(error) => Err(BrokerError::new(
                 ErrorCode::PayloadInvalid,
                 format!(
                     "the schema of `{}` can't be used to check a message: {error}",
-                    topic.event
+                    self.topic.event()
                 ),
             )
             .with_publish_outcome(PublishOutcome::Rejected)),
@@ -291,6 +428,10 @@ impl TopicRoute {
             )
         }))
     }
+}
+
+fn compile(schema: &Value) -> Result<Validator, String> {
+    jsonschema::validator_for(schema).map_err(|error| error.to_string())
 }
 
 pub(crate) fn event_name(event: &str) -> Result<EventName, BrokerError> {

@@ -61,6 +61,21 @@ impl<'a> Document<'a> {
         content
     }
 
+    /// The broker at `pointer` as it stands in the file.
+    #[cfg(feature = "store")]
+    pub(super) fn written(&self, pointer: &str) -> super::written::WrittenBroker {
+        let mut parts = pointer
+            .split('/')
+            .skip(1)
+            .map(|part| part.replace("~1", "/").replace("~0", "~"));
+        let table = parts.try_fold(self.root.get_ref(), |table, part| {
+            table
+                .get(part.as_str())
+                .and_then(|value| value.get_ref().as_table())
+        });
+        super::written::WrittenBroker::new(table.map(as_written).unwrap_or_default())
+    }
+
     /// A problem at the key that a JSON pointer names.
     pub(super) fn problem(&self, pointer: &str, message: impl Into<String>) -> ConfigProblem {
         let (at, key) = self.locate(pointer);
@@ -118,12 +133,7 @@ impl Content {
         match value {
             DeValue::String(text) => self.text(text, pointer, lookup),
             DeValue::Integer(integer) => to_integer(integer),
-            DeValue::Float(float) => float
-                .as_str()
-                .parse()
-                .ok()
-                .and_then(Number::from_f64)
-                .map_or_else(|| Value::String(float.as_str().to_owned()), Value::Number),
+            DeValue::Float(float) => to_float(float.as_str()),
             DeValue::Boolean(flag) => Value::Bool(*flag),
             DeValue::Datetime(time) => Value::String(time.to_string()),
             DeValue::Array(items) => items
@@ -154,12 +164,38 @@ impl Content {
     }
 }
 
+/// A table as it stands in the file, variables included.
+#[cfg(feature = "store")]
+fn as_written(table: &DeTable<'_>) -> Map<String, Value> {
+    fn plain(value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(text) => Value::String(text.to_string()),
+            DeValue::Integer(integer) => to_integer(integer),
+            DeValue::Float(float) => to_float(float.as_str()),
+            DeValue::Boolean(flag) => Value::Bool(*flag),
+            DeValue::Datetime(time) => Value::String(time.to_string()),
+            DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect(),
+            DeValue::Table(table) => Value::Object(as_written(table)),
+        }
+    }
+    let entry = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+        let name: &std::borrow::Cow<'_, str> = name.get_ref();
+        (name.to_string(), plain(value.get_ref()))
+    };
+    table.iter().map(entry).collect()
+}
+
 /// A number that is too large stays text, which no field takes for a number.
 fn to_integer(integer: &DeInteger<'_>) -> Value {
     match i64::from_str_radix(integer.as_str(), integer.radix()) {
         Ok(number) => Value::from(number),
         Err(_) => Value::String(integer.as_str().to_owned()),
     }
+}
+
+fn to_float(text: &str) -> Value {
+    let number = text.parse().ok().and_then(Number::from_f64);
+    number.map_or_else(|| Value::String(text.to_owned()), Value::Number)
 }
 
 /// The JSON pointer of `name` in the object at `parent`.

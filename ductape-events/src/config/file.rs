@@ -24,6 +24,9 @@ pub struct BrokerConfig {
     pub(super) description: Option<String>,
     pub(super) environments: BTreeMap<String, EnvironmentConfig>,
     pub(super) topics: BTreeMap<String, TopicConfig>,
+    /// As it stands in the file, for the registry.
+    #[cfg(feature = "store")]
+    pub(super) written: super::written::WrittenBroker,
 }
 
 /// What an environment's broker is; or, if variables are missing for it, which.
@@ -214,6 +217,12 @@ impl BrokerConfig {
         self.environments.keys().map(String::as_str)
     }
 
+    /// As it stands in the file.
+    #[cfg(feature = "store")]
+    pub(crate) const fn written(&self) -> &super::written::WrittenBroker {
+        &self.written
+    }
+
     /// The topics that the configuration names, by tag, in alphabetical order.
     pub fn topics(&self) -> impl Iterator<Item = (&str, &TopicConfig)> {
         self.topics.iter().map(|(tag, topic)| (tag.as_str(), topic))
@@ -221,7 +230,7 @@ impl BrokerConfig {
 }
 
 /// What there is in place of what was asked for.
-pub(super) fn instead<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -> String {
+pub(crate) fn instead<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>, what: &str) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     if known.is_empty() {
         return format!("there are no {what}");

@@ -64,9 +64,19 @@ mod file;
 mod load;
 mod problem;
 mod read;
+#[cfg(feature = "store")]
+mod value;
+#[cfg(feature = "store")]
+mod written;
 
+#[cfg(feature = "store")]
+pub(crate) use file::instead;
 pub use file::{BrokerConfig, Config, TopicConfig};
 pub use problem::{ConfigProblem, ConfigProblems, ProblemKind};
+#[cfg(feature = "store")]
+pub(crate) use value::check_value;
+#[cfg(feature = "store")]
+pub(crate) use written::WrittenEnvironment;
 
 #[cfg(test)]
 mod tests;

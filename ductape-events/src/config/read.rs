@@ -124,6 +124,8 @@ impl Reader<'_> {
             description: self.text(table, pointer, "description"),
             environments,
             topics,
+            #[cfg(feature = "store")]
+            written: self.document.written(pointer),
         }
     }
 
@@ -335,7 +337,7 @@ impl Reader<'_> {
 }
 
 /// Whether one of two pointers is at or in the other.
-fn overlap(a: &str, b: &str) -> bool {
+pub(super) fn overlap(a: &str, b: &str) -> bool {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
     long.strip_prefix(short)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -16,8 +16,8 @@ pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<Pr
     let keyed = route.descriptor.filter(|topic| topic.key.is_some());
     let key = keyed.and_then(|topic| (topic.key_of)(&payload));
     let options = checked(ProduceOptions::default(), ctx).await?;
-    let message = message(payload, key, route, options, ctx)?;
-    publish::one(route, message, ctx.wiring()).await
+    let message = message(payload, key, &route, options, ctx)?;
+    publish::one(&route, message, ctx.wiring()).await
 }
 
 pub(crate) async fn bytes(
@@ -28,6 +28,6 @@ pub(crate) async fn bytes(
 ) -> Result<ProduceReceipt, BrokerError> {
     let route = ctx.wiring().route_by_name(event)?;
     let options = checked(options, ctx).await?;
-    let message = message(payload, None, route, options, ctx)?;
-    publish::one(route, message, ctx.wiring()).await
+    let message = message(payload, None, &route, options, ctx)?;
+    publish::one(&route, message, ctx.wiring()).await
 }

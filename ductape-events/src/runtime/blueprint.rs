@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ductape_providers::connection::ConnectionReport;
-use ductape_providers::{AnyProvider, EventName, Headers, TopicSpec};
+use ductape_providers::{AnyProvider, EventName, Headers, TopicName, TopicSpec};
 
 use super::brokers::{Brokers, Connected, Settings};
 use super::check::{self, Allowed, Program, RunTimeConsumer};
 use super::consumer_run::ConsumerRun;
+use super::store::Opened;
 use crate::consumer::{ConsumerDescriptor, States};
 use crate::context::Context;
 use crate::envelope;
@@ -19,7 +20,7 @@ use crate::topic::TopicDescriptor;
 use crate::wiring::{TopicRoute, Wiring};
 
 /// What a program consists of, whatever its environment.
-pub(super) struct Blueprint {
+pub(crate) struct Blueprint {
     pub(super) settings: Settings,
     pub(super) topics: Vec<&'static TopicDescriptor>,
     pub(super) consumers: Vec<&'static ConsumerDescriptor>,
@@ -83,7 +84,36 @@ impl Blueprint {
 
     pub(super) async fn test_connections(&self) -> Result<Vec<(String, ConnectionReport)>, BrokerError> {
         let tags = self.program().broker_tags();
-        Ok(self.brokers(None).await?.test(&tags).await)
+        #[cfg_attr(not(feature = "store"), allow(unused_mut))]
+        let mut brokers = self.brokers(None).await?;
+        #[cfg(feature = "store")]
+        {
+            let unnamed = brokers.unnamed(&tags);
+            if !unnamed.is_empty()
+                && let Some(opened) = brokers.open_store().await?
+            {
+                let looked_up = brokers.look_up(&unnamed, &opened.store).await;
+                opened.close().await;
+                looked_up?;
+            }
+        }
+        Ok(brokers.test(&tags).await)
+    }
+
+    /// Connects to the broker of a topic that the program did not begin with.
+    #[cfg(feature = "store")]
+    pub(crate) async fn connect_late(
+        &self,
+        tag: &str,
+        event: &str,
+        store: &ductape_store::Store,
+    ) -> Result<AnyProvider, BrokerError> {
+        let mut brokers = self.brokers(None).await?;
+        let unnamed = brokers.unnamed(&[(tag, event)]);
+        if !unnamed.is_empty() {
+            brokers.look_up(&unnamed, store).await?;
+        }
+        brokers.connect_one(tag, event).await
     }
 
     /// Connects to the brokers of `environment` (the program's own when `None`) and looks at them; nothing is changed.
@@ -91,29 +121,44 @@ impl Blueprint {
         &self,
         environment: Option<&str>,
         run_time_consumers: Vec<RunTimeConsumer>,
+        lent: Option<Opened>,
     ) -> Result<Wired, BrokerError> {
         let program = self.program();
         let mut findings = program.check_names();
-        let brokers = self.brokers(environment).await?;
+        #[cfg_attr(not(feature = "store"), allow(unused_mut))]
+        let mut brokers = self.brokers(environment).await?;
         let tags = program.broker_tags();
-        findings.extend(brokers.check(&tags));
-        refuse(findings)?;
-        // Only the program itself writes; who looks at another environment needs no store.
+        let unnamed = brokers.unnamed(&tags);
+        if unnamed.is_empty() {
+            findings.extend(brokers.check(&tags));
+            refuse(std::mem::take(&mut findings))?;
+        }
         #[cfg(feature = "store")]
-        let (session_keys, store) = if environment.is_none() {
-            (brokers.session_keys()?, brokers.open_store().await?)
-        } else {
-            (None, None)
+        let session_keys = match environment {
+            None => brokers.session_keys()?,
+            Some(_) => None,
         };
-        #[cfg(not(feature = "store"))]
-        if environment.is_none() {
-            brokers.refuse_store()?;
+        // Only the program itself writes; who looks at another environment does with the store that it has.
+        let store = match lent {
+            None if environment.is_none() => brokers.open_store().await?,
+            lent => lent,
+        };
+        #[cfg(feature = "store")]
+        if let Some(opened) = &store
+            && !unnamed.is_empty()
+        {
+            brokers.look_up(&unnamed, &opened.store).await?;
+        }
+        if !unnamed.is_empty() {
+            findings.extend(brokers.check(&tags));
+            refuse(findings)?;
         }
         let connected = brokers.connect(&tags).await?;
 
         let (wiring, mut topics) = self.route(&program, &connected)?;
+        let wiring = wiring.with_store(store);
         #[cfg(feature = "store")]
-        let wiring = wiring.with_store(store).with_session_keys(session_keys);
+        let wiring = wiring.with_session_keys(session_keys);
         let context = Context::new(Arc::new(wiring));
         let allowed = Allowed([self.allowed.clone(), connected.allowed()].concat());
         let parts = check::Parts {
@@ -160,12 +205,7 @@ impl Blueprint {
         program: &Program<'_>,
         connected: &Connected,
     ) -> Result<(Wiring, Vec<TopicSpec>), BrokerError> {
-        let source = format!(
-            "{}/{}/{}",
-            connected.product,
-            connected.environment,
-            producer_name()
-        );
+        let source = source(&connected.product, &connected.environment);
         let mut wiring = Wiring::new(
             connected.product.clone(),
             connected.environment.clone(),
@@ -177,12 +217,6 @@ impl Blueprint {
             let Some(provider) = connected.provider(topic.event().broker()) else {
                 continue;
             };
-            let capability = provider.capability_dyn();
-            let mut most = capability.payload_bytes_max;
-            if descriptor.is_some_and(|topic| topic.portable) {
-                most = most.min(check::PORTABLE_PAYLOAD_BYTES_MAX);
-            }
-            let headers = envelope::shared_headers(topic.event().as_str(), topic.version().get(), &source);
             let physical = connected.physical_name(topic.event());
             topics.push(TopicSpec {
                 topic: topic.clone(),
@@ -190,19 +224,44 @@ impl Blueprint {
                 groups: Vec::new(),
                 keyed: descriptor.is_none_or(|topic| topic.key.is_some()),
             });
-            wiring.add(TopicRoute {
-                topic,
-                descriptor,
-                physical,
-                provider: Arc::clone(provider),
-                capability,
-                payload_bytes_max: self.payload_bytes_max.map_or(most, |wanted| wanted.min(most)),
-                headers: Headers::shared(headers.into()),
-                validator: OnceLock::new(),
-            });
+            wiring.add(self.topic_route(topic, descriptor, Arc::clone(provider), (physical, &source)));
         }
         Ok((wiring, topics))
     }
+
+    /// How a topic is carried: by this provider, under a name of its own on the broker, if it has one.
+    pub(crate) fn topic_route(
+        &self,
+        topic: TopicName,
+        descriptor: Option<&'static TopicDescriptor>,
+        provider: AnyProvider,
+        (physical, source): (Option<String>, &str),
+    ) -> TopicRoute {
+        let capability = provider.capability_dyn();
+        let mut most = capability.payload_bytes_max;
+        if descriptor.is_some_and(|topic| topic.portable) {
+            most = most.min(check::PORTABLE_PAYLOAD_BYTES_MAX);
+        }
+        let headers = envelope::shared_headers(topic.event().as_str(), topic.version().get(), source);
+        TopicRoute {
+            topic,
+            descriptor,
+            physical,
+            provider,
+            capability,
+            payload_bytes_max: self.payload_bytes_max.map_or(most, |wanted| wanted.min(most)),
+            headers: Headers::shared(headers.into()),
+            registered_schema: None,
+            #[cfg(feature = "store")]
+            is_registered: false,
+            validator: OnceLock::new(),
+        }
+    }
+}
+
+/// What the messages of this program name as their source.
+pub(crate) fn source(product: &str, environment: &str) -> String {
+    format!("{product}/{environment}/{}", producer_name())
 }
 
 /// Asks each broker what is unsafe or wrong with how it is set up.

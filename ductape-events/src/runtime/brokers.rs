@@ -1,10 +1,11 @@
 //! From the environment to connected providers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ductape_providers::config::ProviderConfig;
+use ductape_providers::config::{EmbeddedConfig, ProviderConfig};
 use ductape_providers::connection::ConnectionReport;
 use ductape_providers::{AnyProvider, EventName};
 #[cfg(not(feature = "embedded"))]
@@ -59,8 +60,12 @@ pub(super) struct Brokers {
     #[cfg(feature = "store")]
     from_outside: bool,
     config: Option<Config>,
-    product: String,
-    environment: String,
+    pub(super) product: String,
+    pub(super) environment: String,
+    /// What the registry says of the brokers that no file names.
+    pub(super) registered: BTreeMap<String, Result<ProviderConfig, Finding>>,
+    /// The brokers that there are in the registry.
+    pub(super) registered_tags: Vec<String>,
 }
 
 impl Brokers {
@@ -85,6 +90,8 @@ impl Brokers {
             config,
             product: product.unwrap_or_else(|| PRODUCT_DEFAULT.to_owned()),
             environment: environment.unwrap_or_else(|| Config::ENVIRONMENT_DEFAULT.to_owned()),
+            registered: BTreeMap::new(),
+            registered_tags: Vec::new(),
         })
     }
 
@@ -112,30 +119,36 @@ impl Brokers {
         crate::session::SessionKeys::from_variable(variable(crate::session::SessionKeys::VARIABLE))
     }
 
-    /// Refuses a store that this build has no code for.
+    /// Whether the environment names a store.
     #[cfg(not(feature = "store"))]
-    pub(super) fn refuse_store(&self) -> Result<(), BrokerError> {
-        let asked = match (variable("DUCTAPE_STORE"), &self.config) {
+    pub(super) fn asks_for_store(&self) -> bool {
+        if self.settings.in_process {
+            return false;
+        }
+        match (variable("DUCTAPE_STORE"), &self.config) {
             (Some(text), _) => text != "off",
             (None, config) => config.as_ref().is_some_and(Config::asks_for_store),
-        };
-        if !asked || self.settings.in_process {
-            return Ok(());
         }
-        Err(BrokerError::new(
-            ErrorCode::Unsupported,
-            "a store is asked for, and this build leaves it out; enable the feature `store` of `ductape-events`, or set \
-             `DUCTAPE_STORE=off`",
-        ))
+    }
+
+    /// The brokers of these tags that neither the program nor its configuration names: the registry may know them.
+    pub(super) fn unnamed<'t>(&self, tags: &[(&'t str, &str)]) -> Vec<&'t str> {
+        let named = |tag: &str| {
+            self.config
+                .as_ref()
+                .is_some_and(|config| config.broker(tag).is_some())
+        };
+        let tags = tags.iter().map(|(tag, _)| *tag);
+        tags.filter(|tag| self.given(tag).is_none() && !named(tag))
+            .collect()
     }
 
     /// Finds what keeps the brokers of these tags, each named by one of its events, from being connected.
     pub(super) fn check(&self, tags: &[(&str, &str)]) -> Vec<Finding> {
-        let Some(config) = &self.config else {
-            return Vec::new();
-        };
         // Once for all brokers, when none has the environment.
-        if !config.environments().is_empty()
+        if let Some(config) = &self.config
+            && self.registered.is_empty()
+            && !config.environments().is_empty()
             && !config.environments().contains(self.environment.as_str())
             && let Err(problems) = config.resolve(&self.environment)
         {
@@ -143,10 +156,7 @@ impl Brokers {
         }
         let mut findings = Vec::new();
         for (tag, event) in tags.iter().filter(|(tag, _)| self.given(tag).is_none()) {
-            let Err(problems) = config.provider(tag, &self.environment) else {
-                continue;
-            };
-            findings.extend(problems.into_findings().into_iter().map(|mut finding| {
+            findings.extend(self.check_one(tag).into_iter().map(|mut finding| {
                 if finding.code != ErrorCode::ConfigInvalid {
                     finding.message = format!("{}; the program has the topic `{event}`", finding.message);
                 }
@@ -154,6 +164,48 @@ impl Brokers {
             }));
         }
         findings
+    }
+
+    fn check_one(&self, tag: &str) -> Vec<Finding> {
+        match (self.registered.get(tag), &self.config) {
+            (Some(registered), _) => registered.as_ref().err().cloned().into_iter().collect(),
+            (None, None) => Vec::new(),
+            (None, Some(config)) => {
+                let Err(problems) = config.provider(tag, &self.environment) else {
+                    return Vec::new();
+                };
+                let mut findings = problems.into_findings();
+                for finding in &mut findings {
+                    if finding.code == ErrorCode::BrokerNotFound && !self.registered_tags.is_empty() {
+                        let tags = self.registered_tags.join(", ");
+                        finding.message = format!("{}; brokers of the registry: {tags}", finding.message);
+                    }
+                }
+                findings
+            }
+        }
+    }
+
+    /// What a broker is: as the registry says where nothing else does, embedded where there is no configuration at all.
+    fn config_of(&self, tag: &str) -> Option<ProviderConfig> {
+        match (self.registered.get(tag), &self.config) {
+            (Some(registered), _) => registered.as_ref().ok().cloned(),
+            (None, Some(config)) => config.provider(tag, &self.environment).ok().cloned(),
+            (None, None) => Some(ProviderConfig::Embedded(EmbeddedConfig::default())),
+        }
+    }
+
+    /// Connects to one broker, that of a topic that the program did not begin with.
+    #[cfg(feature = "store")]
+    pub(super) async fn connect_one(&self, tag: &str, event: &str) -> Result<AnyProvider, BrokerError> {
+        if let Some(provider) = self.given(tag) {
+            return Ok(Arc::clone(provider));
+        }
+        let findings = self.check(&[(tag, event)]);
+        match self.config_of(tag) {
+            Some(config) if findings.is_empty() => self.open(tag, &config).await,
+            _ => Err(BrokerError::from_findings(findings)),
+        }
     }
 
     /// The provider that was given in code for a broker.
@@ -197,18 +249,14 @@ impl Brokers {
     /// Tries the connections of these tags, and of every other broker of the environment, each step by step.
     pub(super) async fn test(&self, tags: &[(&str, &str)]) -> Vec<(String, ConnectionReport)> {
         let mut configs: Vec<(String, ProviderConfig)> = Vec::new();
-        match &self.config {
-            Some(config) => {
-                for tag in config.brokers() {
-                    if let Ok(provider) = config.provider(tag, &self.environment) {
-                        configs.push((tag.to_owned(), provider.clone()));
-                    }
-                }
+        let of_file = self.config.iter().flat_map(Config::brokers);
+        let of_program = tags.iter().map(|(tag, _)| *tag);
+        for tag in of_file.chain(of_program.filter(|tag| self.given(tag).is_none())) {
+            if let Some(config) = self.config_of(tag)
+                && !configs.iter().any(|(known, _)| known == tag)
+            {
+                configs.push((tag.to_owned(), config));
             }
-            None => configs.extend(tags.iter().map(|(tag, _)| {
-                let embedded = ductape_providers::config::EmbeddedConfig::default();
-                ((*tag).to_owned(), ProviderConfig::Embedded(embedded))
-            })),
         }
         join_all(configs.into_iter().map(async |(tag, config)| {
             let report = config.test_connection().await;
@@ -239,13 +287,9 @@ impl Brokers {
                 providers.push((tag.to_owned(), Arc::clone(provider)));
                 continue;
             }
-            let config = match &self.config {
-                Some(config) => match config.provider(tag, &self.environment) {
-                    Ok(config) => config.clone(),
-                    // A broker that only the configuration names need not be in every environment.
-                    Err(_) => continue,
-                },
-                None => ProviderConfig::Embedded(ductape_providers::config::EmbeddedConfig::default()),
+            // A broker that only the configuration names need not be in every environment.
+            let Some(config) = self.config_of(tag) else {
+                continue;
             };
             // Brokers that are the same embedded one share it.
             let known = opened.iter().find(|(other, _)| is_same_embedded(other, &config));
@@ -262,6 +306,8 @@ impl Brokers {
             product: self.product,
             environment: self.environment,
             in_process: self.settings.in_process,
+            #[cfg(feature = "store")]
+            registered: self.registered.into_keys().collect(),
             config: self.config,
             providers,
             opened: opened.into_iter().map(|(_, provider)| provider).collect(),
@@ -318,7 +364,10 @@ pub(super) struct Connected {
     pub(super) product: String,
     pub(super) environment: String,
     pub(super) in_process: bool,
-    config: Option<Config>,
+    /// The brokers that are as the registry says.
+    #[cfg(feature = "store")]
+    pub(super) registered: Vec<String>,
+    pub(super) config: Option<Config>,
     providers: Vec<(String, AnyProvider)>,
     /// Those of the providers that were not given in code.
     opened: Vec<AnyProvider>,

@@ -297,7 +297,7 @@ impl DuctapeBuilder {
         self.gather();
         let run_time_consumers = std::mem::take(&mut self.run_time_consumers);
         let blueprint = Arc::new(self.blueprint());
-        let wired = blueprint.wire(None, run_time_consumers).await?;
+        let wired = blueprint.wire(None, run_time_consumers, None).await?;
         for finding in &wired.findings {
             if !finding.is_refusal() {
                 tracing::warn!("{finding}");
@@ -305,6 +305,8 @@ impl DuctapeBuilder {
         }
         refuse(wired.refusals())?;
         declare(&wired.context, &wired.topics).await?;
+        #[cfg(feature = "store")]
+        blueprint.register(&wired).await?;
         let ductape = Ductape {
             context: wired.context,
             providers: wired.connected.into_providers(),

@@ -377,11 +377,11 @@ impl RunTimeConsumer {
         let who = format!("the consumer of `{}`", self.event);
         let keyed = route.descriptor.is_some_and(|topic| topic.key.is_some());
         let timeout = self.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
-        let findings = check_capability(&who, &self.group, timeout, keyed, route);
+        let findings = check_capability(&who, &self.group, timeout, keyed, &route);
         if !findings.is_empty() {
             return Err(BrokerError::from_findings(findings));
         }
-        let mut run = consumer_run(&self.name, route, self.group, &self.options, self.call, parts);
+        let mut run = consumer_run(&self.name, &route, self.group, &self.options, self.call, parts);
         run.limits.hold_max = self.hold_max.unwrap_or(run.limits.hold_max);
         Ok(run)
     }

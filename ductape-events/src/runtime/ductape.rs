@@ -50,7 +50,7 @@ pub struct Ductape {
     pub(super) context: Context,
     pub(super) providers: Vec<AnyProvider>,
     pub(super) consumers: Mutex<Vec<Arc<ConsumerRun>>>,
-    pub(super) blueprint: Arc<Blueprint>,
+    pub(crate) blueprint: Arc<Blueprint>,
     pub(super) tasks: tokio::sync::Mutex<Tasks>,
     pub(super) ending: Ending,
     pub(super) idle: idle::Seen,
@@ -179,12 +179,19 @@ impl Ductape {
         #[cfg(feature = "store")]
         self.end_relay(deadline).await;
         let close_by = deadline.max(clock::now() + Duration::from_secs(1));
-        for closed in join_all(self.providers.iter().map(|provider| provider.close_dyn(close_by))).await {
+        #[cfg_attr(not(feature = "store"), allow(unused_mut))]
+        let mut providers = self.providers.clone();
+        #[cfg(feature = "store")]
+        for provider in self.context.wiring().late_providers() {
+            if !providers.iter().any(|known| Arc::ptr_eq(known, &provider)) {
+                providers.push(provider);
+            }
+        }
+        for closed in join_all(providers.iter().map(|provider| provider.close_dyn(close_by))).await {
             if let Err(error) = closed {
                 tracing::warn!(%error, "a broker's connection did not close cleanly");
             }
         }
-        #[cfg(feature = "store")]
         self.context.wiring().close_store().await;
         if unfinished > 0 {
             let text = format!(
@@ -293,6 +300,8 @@ impl Ductape {
         if tasks.started {
             self.start_one(&mut tasks, Arc::clone(&consumer)).await?;
         }
+        #[cfg(feature = "store")]
+        self.register_consumer(&consumer).await;
         self.consumers().push(consumer);
         Ok(())
     }
@@ -356,7 +365,8 @@ impl Ductape {
     /// # }
     /// ```
     pub async fn check(&self, environment: &str) -> CheckReport {
-        self.blueprint.check(Some(environment)).await
+        let lent = self.context.wiring().lend_store();
+        self.blueprint.check(Some(environment), lent).await
     }
 
     /// What was published to `event`, in order: in the [test mode](DuctapeBuilder::in_process) alone, up to 100,000
@@ -373,12 +383,11 @@ impl Ductape {
 /// The message as JSON, if it fits its topic's schema.
 fn fitting(delivery: &Delivery) -> Result<Value, Verdict> {
     let value = delivery.event()?;
-    let topic = &delivery.message().topic;
     let route = delivery
         .scope
         .context
         .wiring()
-        .route(topic.event().as_str(), topic.version().get());
+        .route_of(&delivery.message().topic);
     match route.and_then(|route| route.misfit(&value)) {
         Ok(None) => Ok(value),
         Ok(Some(text)) => Err(Verdict::undecodable(text)),

@@ -17,15 +17,19 @@ mod job;
 mod lanes;
 #[cfg(test)]
 mod lanes_tests;
+#[cfg(feature = "store")]
+mod registered;
 mod report;
 mod session;
 mod settle;
-#[cfg(feature = "store")]
+#[cfg_attr(not(feature = "store"), path = "no_store.rs")]
 mod store;
 #[cfg(test)]
 mod testing;
 mod work;
 
+#[cfg(feature = "store")]
+pub(crate) use blueprint::source;
 pub use builder::DuctapeBuilder;
 #[cfg(feature = "conformance")]
 pub(crate) use check::RunTimeConsumer;
@@ -33,7 +37,6 @@ pub(crate) use check::RunTimeConsumer;
 pub(crate) use consumer_run::{BatchHandler, Call, SingleHandler};
 pub use ductape::Ductape;
 pub use report::{CheckReport, Guarantee};
-#[cfg(feature = "store")]
 pub(crate) use store::Opened;
 #[cfg(feature = "store")]
 pub use store::StoreSource;

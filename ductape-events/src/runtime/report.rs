@@ -6,6 +6,7 @@ use ductape_providers::capability::Order;
 
 use super::blueprint::Blueprint;
 use super::consumer_run::ConsumerRun;
+use super::store::Opened;
 use crate::error::{BrokerError, Finding};
 
 /// What a check of a program against the brokers of an environment found.
@@ -107,13 +108,13 @@ impl Guarantee {
 
 impl Blueprint {
     /// Checks the program against the brokers of `environment`, and closes the connections again.
-    pub(super) async fn check(&self, environment: Option<&str>) -> CheckReport {
+    pub(super) async fn check(&self, environment: Option<&str>, lent: Option<Opened>) -> CheckReport {
         let mut report = CheckReport {
             environment: environment.unwrap_or_default().to_owned(),
             findings: Vec::new(),
             guarantees: Vec::new(),
         };
-        match self.wire(environment, Vec::new()).await {
+        match self.wire(environment, Vec::new(), lent).await {
             Ok(wired) => {
                 report.environment.clone_from(&wired.connected.environment);
                 report.findings.clone_from(&wired.findings);

@@ -63,6 +63,23 @@ pub(crate) struct Opened {
     pub(crate) is_own: bool,
 }
 
+impl Opened {
+    /// Closes it, if it was opened for this program.
+    pub(crate) async fn close(&self) {
+        if self.is_own {
+            self.store.close().await;
+        }
+    }
+
+    /// The same store, for one who looks at it and leaves it open.
+    pub(crate) fn lend(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            is_own: false,
+        }
+    }
+}
+
 /// Opens the store.
 pub(super) async fn open(
     choice: &StoreChoice,

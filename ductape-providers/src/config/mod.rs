@@ -64,7 +64,7 @@ pub use pubsub::{PubSubConfig, PubSubCredentials};
 #[cfg(feature = "pubsub")]
 pub(crate) use pubsub::{check_resource_id, endpoint as pubsub_endpoint};
 pub use rabbitmq::{RabbitMqConfig, RabbitMqServer};
-pub use redact::redact_url;
+pub use redact::{is_secret_name, redact_url};
 pub use redis::{RedisConfig, RedisHeaders};
 pub use secret::Secret;
 pub use sqs::{AwsKeys, SqsConfig};

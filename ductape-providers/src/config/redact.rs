@@ -79,7 +79,14 @@ fn password_start(rest: &str) -> Option<usize> {
     (!is_port).then_some(at + 1)
 }
 
-fn is_secret_name(name: &str) -> bool {
+/// Whether what stands under `name` is to be hidden: `password`, `sessionToken`, `secretAccessKey`, `credentials`.
+///
+/// ```
+/// use ductape_providers::config::is_secret_name;
+///
+/// assert!(is_secret_name("sessionToken") && !is_secret_name("username"));
+/// ```
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name == "pass"
         || name.contains('%')

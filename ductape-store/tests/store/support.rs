@@ -97,7 +97,9 @@ pub(crate) fn sqlite() -> Place {
 
 /// The server's address, where there is one.
 pub(crate) fn postgres() -> Option<String> {
-    let url = env::var("DUCTAPE_TEST_POSTGRES").ok();
+    let url = env::var("DUCTAPE_TEST_POSTGRES")
+        .ok()
+        .filter(|url| !url.is_empty());
     let asked = env::var("DUCTAPE_TEST").is_ok_and(|names| names.split(',').any(|name| name == "postgres"));
     assert!(
         url.is_some() || !asked,
