@@ -42,7 +42,7 @@ pub const IN_USE_FOR: Duration = Duration::from_hours(7 * 24);
 ///         envs: vec![
 ///             BrokerEnv::new("prd", BrokerType::Kafka, json!({
 ///                 "brokers": ["kafka.example.com:9092"], "clientId": "orders", "ssl": true,
-///                 "sasl": { "mechanism": "scram-sha-256", "username": "orders", "password": "${KAFKA_PASSWORD:-}" },
+///                 "sasl": { "mechanism": "scram-sha-256", "username": "orders", "password": "${KAFKA_PASSWORD}" },
 ///             })),
 ///             BrokerEnv::new("dev", BrokerType::Redis, json!({ "host": "localhost" })),
 ///         ],
