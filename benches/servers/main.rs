@@ -46,8 +46,23 @@ fn main() {
 }
 
 fn compare(runtime: &Runtime, broker: &Broker) {
-    let raw = runtime.block_on(raw::connect(broker));
     let n = broker.messages;
+    if std::env::args().any(|word| word == "--ours") {
+        // For a profiler: nothing of the raw client is in what it sees.
+        for _ in 0..ROUNDS {
+            for (what, took) in [
+                ("publishing", runtime.block_on(ours::publish(broker, n))),
+                ("consuming", runtime.block_on(ours::consume(broker, n))),
+            ] {
+                println!(
+                    "{}: {what} {n}: {:?}, {:?} of a processor",
+                    broker.name, took.real, took.cpu
+                );
+            }
+        }
+        return;
+    }
+    let raw = runtime.block_on(raw::connect(broker, false));
     let published = rounds(
         ROUNDS,
         || runtime.block_on(ours::publish(broker, n)),
@@ -60,6 +75,26 @@ fn compare(runtime: &Runtime, broker: &Broker) {
         || runtime.block_on(raw::timed_consume(&*raw, n)),
     );
     consumed.print(&format!("{}: consuming", broker.name), n, Bar::Ratio(0.9));
+    if broker.name != "redis" {
+        let raw = runtime.block_on(raw::connect(broker, true));
+        let published = rounds(
+            ROUNDS,
+            || runtime.block_on(ours::publish(broker, n)),
+            || runtime.block_on(raw::timed_publish(&*raw, n)),
+        );
+        let what = format!(
+            "{}: publishing, the raw client with the same headers",
+            broker.name
+        );
+        published.print(&what, n, Bar::Ratio(0.9));
+        let consumed = rounds(
+            ROUNDS,
+            || runtime.block_on(ours::consume(broker, n)),
+            || runtime.block_on(raw::timed_consume(&*raw, n)),
+        );
+        let what = format!("{}: consuming, the raw client with the same headers", broker.name);
+        consumed.print(&what, n, Bar::Ratio(0.9));
+    }
     let ours = runtime.block_on(latency::ours(broker));
     let raw = runtime.block_on(latency::raw(&raw));
     print_row(

@@ -37,7 +37,7 @@ pub(crate) fn brokers() -> Vec<Broker> {
             format!("type = 'NATS'\nservers = '{address}'")
         }),
         server("kafka", "DUCTAPE_TEST_KAFKA", 100_000, |address| {
-            format!("type = 'KAFKA'\nbrokers = ['{address}']\nclientId = 'bench'")
+            format!("type = 'KAFKA'\nbrokers = ['{address}']\nclientId = 'bench'\npartitions = 4")
         }),
         server("rabbitmq", "DUCTAPE_TEST_RABBITMQ", 20_000, |address| {
             format!("type = 'RABBITMQ'\nurl = '{address}'")

@@ -7,11 +7,11 @@ use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::payloads;
+use super::{attributes, payloads};
 use crate::Raw;
 
 const PARTITIONS: i32 = 4;
@@ -19,10 +19,11 @@ const PARTITIONS: i32 = 4;
 pub(crate) struct Kafka {
     config: ClientConfig,
     producer: FutureProducer,
+    headers: bool,
 }
 
 impl Kafka {
-    pub(crate) fn connect(address: &str) -> Self {
+    pub(crate) fn connect(address: &str, headers: bool) -> Self {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", address);
         let mut producer = config.clone();
@@ -30,6 +31,7 @@ impl Kafka {
         Self {
             producer: producer.create().unwrap(),
             config,
+            headers,
         }
     }
 }
@@ -48,8 +50,19 @@ impl Raw for Kafka {
     fn publish<'a>(&'a self, name: &'a str, n: u64) -> BoxFuture<'a, ()> {
         async move {
             let mut confirms = Vec::new();
-            for (key, payload) in payloads(n) {
+            for (at, (key, payload)) in (0..).zip(payloads(n)) {
                 let mut record = FutureRecord::to(name).key(&key).payload(&payload);
+                if self.headers {
+                    let mut headers = OwnedHeaders::new_with_capacity(8);
+                    for (name, value) in attributes("ce_", at, &key) {
+                        let value = Some(value.as_str());
+                        headers = headers.insert(Header {
+                            key: name.as_str(),
+                            value,
+                        });
+                    }
+                    record = record.headers(headers);
+                }
                 loop {
                     match self.producer.send_result(record) {
                         Ok(confirm) => {

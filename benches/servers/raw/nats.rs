@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::payloads;
+use super::{attributes, payloads};
 use crate::Raw;
 
 const IN_FLIGHT: usize = 1_000;
@@ -13,13 +13,15 @@ const FETCH: usize = 1_000;
 
 pub(crate) struct Nats {
     context: jetstream::Context,
+    headers: bool,
 }
 
 impl Nats {
-    pub(crate) async fn connect(address: &str) -> Self {
+    pub(crate) async fn connect(address: &str, headers: bool) -> Self {
         let client = async_nats::connect(address).await.unwrap();
         Self {
             context: jetstream::new(client),
+            headers,
         }
     }
 }
@@ -52,12 +54,15 @@ impl Raw for Nats {
     fn publish<'a>(&'a self, name: &'a str, n: u64) -> BoxFuture<'a, ()> {
         async move {
             let mut acks = FuturesUnordered::new();
-            for (_, payload) in payloads(n) {
-                let ack = self
-                    .context
-                    .publish(name.to_owned(), Bytes::from(payload))
-                    .await
-                    .unwrap();
+            for (at, (key, payload)) in (0..).zip(payloads(n)) {
+                let mut message = jetstream::message::PublishMessage::build().payload(Bytes::from(payload));
+                if self.headers {
+                    for (name, value) in attributes("ce-", at, &key) {
+                        message = message.header(name.as_str(), value.as_str());
+                    }
+                    message = message.message_id(format!("{name}:019ab2f0-7c00-7000-8000-{at:012x}"));
+                }
+                let ack = self.context.send_publish(name.to_owned(), message).await.unwrap();
                 acks.push(ack.into_future());
                 if acks.len() >= IN_FLIGHT {
                     acks.next().await.unwrap().unwrap();

@@ -10,7 +10,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-use super::payloads;
+use super::{attributes, payloads};
 use crate::Raw;
 
 const AT_ONCE: usize = 256;
@@ -19,11 +19,12 @@ const ACK: u64 = 100;
 pub(crate) struct RabbitMq {
     consuming: Connection,
     publishing: Channel,
+    headers: bool,
     _connection: Connection,
 }
 
 impl RabbitMq {
-    pub(crate) async fn connect(address: &str) -> Self {
+    pub(crate) async fn connect(address: &str, headers: bool) -> Self {
         let connect = async || {
             Connection::connect(address, ConnectionProperties::default())
                 .await
@@ -38,11 +39,20 @@ impl RabbitMq {
         Self {
             consuming: connect().await,
             publishing,
+            headers,
             _connection: connection,
         }
     }
 
-    async fn publish_payload(&self, name: &str, payload: &[u8]) {
+    async fn publish_payload(&self, name: &str, payload: &[u8], attributes: Option<[(String, String); 8]>) {
+        let mut properties = BasicProperties::default().with_delivery_mode(2);
+        if let Some(attributes) = attributes {
+            let mut headers = FieldTable::default();
+            for (name, value) in attributes {
+                headers.insert(name.into(), AMQPValue::LongString(value.into()));
+            }
+            properties = properties.with_headers(headers);
+        }
         let confirm = self
             .publishing
             .basic_publish(
@@ -50,7 +60,7 @@ impl RabbitMq {
                 name.into(),
                 BasicPublishOptions::default(),
                 payload,
-                BasicProperties::default().with_delivery_mode(2),
+                properties,
             )
             .await
             .unwrap();
@@ -77,8 +87,11 @@ impl Raw for RabbitMq {
 
     fn publish<'a>(&'a self, name: &'a str, n: u64) -> BoxFuture<'a, ()> {
         async move {
-            stream::iter(payloads(n))
-                .map(async |(_, payload)| self.publish_payload(name, &payload).await)
+            stream::iter((0..).zip(payloads(n)))
+                .map(async |(at, (key, payload))| {
+                    let attributes = self.headers.then(|| attributes("cloudEvents_", at, &key));
+                    self.publish_payload(name, &payload, attributes).await;
+                })
                 .buffer_unordered(AT_ONCE)
                 .collect::<()>()
                 .await;
@@ -115,6 +128,6 @@ impl Raw for RabbitMq {
     }
 
     fn publish_one<'a>(&'a self, name: &'a str, payload: Vec<u8>) -> BoxFuture<'a, ()> {
-        async move { self.publish_payload(name, &payload).await }.boxed()
+        async move { self.publish_payload(name, &payload, None).await }.boxed()
     }
 }

@@ -81,7 +81,7 @@ pub struct ConsumerOptions {
     /// How many handlers run at one time, 1 to 4,096; 16 by default, 1 for batches.
     pub concurrency: Option<usize>,
     /// How many deliveries may be unsettled, 1 to 65,535; by default 4 for each handler (or twice the batch), and at
-    /// least 256.
+    /// least 1,024 where the messages of a key keep their order, 256 elsewhere.
     pub prefetch: Option<usize>,
     /// The most events in a batch, 1 to 65,535; 100 by default.
     pub batch: Option<usize>,

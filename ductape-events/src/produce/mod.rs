@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use ductape_providers::message::Outgoing;
 use ductape_providers::{MessageId, Route};
+use futures_util::future::join;
 
 #[cfg(feature = "store")]
 pub use idempotent::{IdempotencyKey, KnownKey};
@@ -35,6 +36,14 @@ use crate::error::{BrokerError, ErrorCode, PublishOutcome};
 use crate::session::{self, OnBehalf};
 use crate::topic::Topic;
 use crate::wiring::TopicRoute;
+
+/// How many messages of a `produce_all` are handed to the broker at once: few at first, so that it begins soon.
+const FIRST_BATCH: usize = 256;
+const BATCH_MAX: usize = 4096;
+/// The most bytes of payload that are handed over at once, but for the last message of them.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// After how many events those that are on their way get their turn.
+const ENCODED_AT_A_TIME: usize = 128;
 
 /// Publishes one event.
 pub(crate) async fn one<T: Topic>(
@@ -59,28 +68,43 @@ where
         return events.map(|_| Err(ctx.wiring().unknown(T::EVENT))).collect();
     };
     let mut results = Vec::with_capacity(events.size_hint().0);
+    let mut size = FIRST_BATCH;
+    let mut batch = fill(&mut events, size, route, ctx).await;
+    while !batch.is_empty() {
+        size = (size * 4).min(BATCH_MAX);
+        // The next is encoded while the last is on its way, and sent once that is there: so the order is kept.
+        let ((), next) = join(batch.publish(), fill(&mut events, size, route, ctx)).await;
+        batch.answers(&mut results);
+        batch = next;
+    }
+    results
+}
+
+/// The next events, up to `most`, as messages.
+async fn fill<'a, T: Topic>(
+    events: &mut (impl Iterator<Item = T> + Send),
+    most: usize,
+    route: &'a TopicRoute,
+    ctx: &'a Context,
+) -> publish::Batch<'a> {
     let mut batch = publish::Batch::new(route, ctx.wiring());
-    loop {
-        // Anew for each batch: what is revoked meanwhile is refused from the next on.
-        let options = checked(ProduceOptions::default(), ctx).await;
-        for event in events.by_ref().take(batch.room()) {
-            let sealed = match &options {
-                Ok(options) => seal(&event, route, options.clone(), ctx),
-                Err(error) => Err(error.again()),
-            };
-            match sealed {
-                Ok(message) => batch.push(message),
-                Err(error) => batch.push_failed(error),
-            }
+    // Anew for each batch: what is revoked meanwhile is refused from the next on.
+    let options = checked(ProduceOptions::default(), ctx).await;
+    while batch.len() < most && batch.bytes() < BATCH_BYTES_MAX {
+        let Some(event) = events.next() else { break };
+        let sealed = match &options {
+            Ok(options) => seal(&event, route, options.clone(), ctx),
+            Err(error) => Err(error.again()),
+        };
+        match sealed {
+            Ok(message) => batch.push(message),
+            Err(error) => batch.push_failed(error),
         }
-        let has_ended = batch.room() > 0;
-        if !batch.is_empty() {
-            batch.flush(&mut results).await;
-        }
-        if has_ended {
-            return results;
+        if batch.len().is_multiple_of(ENCODED_AT_A_TIME) {
+            tokio::task::yield_now().await;
         }
     }
+    batch
 }
 
 /// Publishes what a handler returned. Its id follows from the handled message and the group, so that a handler that runs

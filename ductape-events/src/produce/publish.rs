@@ -11,9 +11,6 @@ use crate::produce::ProduceReceipt;
 use crate::wiring::{TopicRoute, Wiring};
 use crate::within::until;
 
-/// How many messages of a `produce_all` are handed to the broker at once.
-const BATCH_MAX: usize = 1024;
-
 /// Publishes one message, and waits for a broker that is away up to the publish timeout.
 pub(super) async fn one(
     route: &TopicRoute,
@@ -120,6 +117,7 @@ pub(super) struct Batch<'a> {
     slots: Vec<PublishSlot>,
     failed: Vec<(usize, BrokerError)>,
     len: usize,
+    bytes: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -130,21 +128,28 @@ impl<'a> Batch<'a> {
             slots: Vec::new(),
             failed: Vec::new(),
             len: 0,
+            bytes: 0,
         }
     }
 
-    pub(super) fn room(&self) -> usize {
-        BATCH_MAX - self.len
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    /// The bytes of all payloads.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn push(&mut self, message: Outgoing) {
         match self.wiring.check_open() {
             Ok(()) => {
                 self.wiring.record(&message);
+                self.bytes += message.payload.len();
                 self.slots.push(PublishSlot::new(message));
                 self.len += 1;
             }
@@ -157,13 +162,18 @@ impl<'a> Batch<'a> {
         self.len += 1;
     }
 
-    pub(super) async fn flush(&mut self, results: &mut Vec<Result<ProduceReceipt, BrokerError>>) {
+    /// Publishes what there is.
+    pub(super) async fn publish(&mut self) {
         let deadline = clock::after(self.wiring.publish_timeout);
         if !self.slots.is_empty() {
             publish_until(&self.route.provider, &mut self.slots, deadline).await;
         }
-        let mut failed = self.failed.drain(..).peekable();
-        let mut slots = self.slots.drain(..);
+    }
+
+    /// What became of each, in order.
+    pub(super) fn answers(self, results: &mut Vec<Result<ProduceReceipt, BrokerError>>) {
+        let mut failed = self.failed.into_iter().peekable();
+        let mut slots = self.slots.into_iter();
         for at in 0..self.len {
             if let Some((_, error)) = failed.next_if(|(place, _)| *place == at) {
                 results.push(Err(error));
@@ -171,6 +181,5 @@ impl<'a> Batch<'a> {
                 results.push(answer(slot.outcome, slot.message.id, self.route, self.wiring));
             }
         }
-        self.len = 0;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ductape_providers::capability::Order;
 use ductape_providers::examine::Severity;
-use ductape_providers::spec::Start;
+use ductape_providers::spec::{Ordering, Start};
 use ductape_providers::{Capability, EventName, GroupName, GroupSpec, MessageId, TopicName};
 
 use super::brokers::Connected;
@@ -338,19 +338,21 @@ fn consumer_run(
         states: Arc::clone(&parts.states),
     };
     let batches = call.takes_batches();
+    let keyed = route.is_keyed();
+    let keeps_keys = keyed && group.ordering == Ordering::Strict;
     ConsumerRun {
         name: name.to_owned(),
         topic: route.topic.clone(),
         physical: route.physical.clone(),
         group,
-        keyed: route.is_keyed(),
+        keyed,
         call,
         scope: Arc::new(scope),
         provider: Arc::clone(&route.provider),
         capability: route.capability,
         policy: RetryPolicy::new(&options.retry),
         timeout: options.timeout.unwrap_or(TIMEOUT_DEFAULT),
-        limits: Limits::new(options, batches),
+        limits: Limits::new(options, batches, keeps_keys),
         publish_timeout: parts.publish_timeout,
         counters: Counters::default(),
         observers: Arc::clone(&parts.observers),

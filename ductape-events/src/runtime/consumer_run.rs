@@ -81,9 +81,12 @@ impl Limits {
     const BATCH_DEFAULT: usize = 100;
     /// Few enough that another process of the group gets its share, many enough that a receive is worth its cost.
     const PREFETCH_MIN: usize = 256;
+    /// Where the messages of a key go to one process at a time, others would not get them sooner.
+    const PREFETCH_MIN_KEYED: usize = 1024;
     const HOLD_MAX: Duration = Duration::from_secs(5);
 
-    pub(crate) fn new(options: &ConsumerOptions, batches: bool) -> Self {
+    /// `keyed` says that messages of one key keep their order.
+    pub(crate) fn new(options: &ConsumerOptions, batches: bool, keyed: bool) -> Self {
         let batch = if batches {
             options.batch.unwrap_or(Self::BATCH_DEFAULT)
         } else {
@@ -97,9 +100,12 @@ impl Limits {
         } else {
             concurrency * 4
         };
-        let prefetch = options
-            .prefetch
-            .unwrap_or(wanted.clamp(Self::PREFETCH_MIN, 65_535));
+        let least = if keyed {
+            Self::PREFETCH_MIN_KEYED
+        } else {
+            Self::PREFETCH_MIN
+        };
+        let prefetch = options.prefetch.unwrap_or(wanted.clamp(least, 65_535));
         Self {
             concurrency: concurrency.max(1),
             prefetch: NonZeroUsize::new(prefetch).unwrap_or(NonZeroUsize::MIN),

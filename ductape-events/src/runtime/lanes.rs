@@ -29,6 +29,8 @@ struct State {
     /// Deliveries that are not settled yet, with those whose settlement is on its way.
     in_hand: usize,
     idle_workers: usize,
+    /// Whether there is some room, and whoever receives waits for more: until the last that is ready is taken.
+    wants_work: bool,
     stopped: bool,
     receipts: HeldReceipts,
     /// How many receives have been begun: tells what was received before a key was given back.
@@ -60,6 +62,13 @@ impl Lane {
 }
 
 impl State {
+    /// Takes what is ready first; says as well whether whoever receives waits for that.
+    fn take_ready(&mut self) -> (Option<Job>, bool) {
+        let job = self.ready.pop_front();
+        let wake = self.ready.is_empty() && mem::take(&mut self.wants_work);
+        (job, wake)
+    }
+
     /// Counts a delivery in, and makes a job of it.
     fn add(
         &mut self,
@@ -153,17 +162,20 @@ impl Lanes {
         job.message.key.as_ref().filter(|_| self.ordered)
     }
 
-    /// Waits until there is room, and says how much.
+    /// Waits until there is room for a quarter of what may be in hand, so that a receive is worth its cost, or until
+    /// nothing is ready; says how much room there is.
     pub(super) async fn room(&self) -> usize {
         loop {
             let notified = self.room.notified();
             {
                 let mut state = self.lock();
                 let room = self.prefetch.saturating_sub(state.in_hand);
-                if room > 0 {
+                if room > 0 && (room >= self.prefetch / 4 || state.ready.is_empty()) {
                     state.receives += 1;
+                    state.wants_work = false;
                     return room;
                 }
+                state.wants_work = room > 0;
             }
             notified.await;
         }
@@ -198,14 +210,18 @@ impl Lanes {
     /// Waits for a job. `None` when the subscription stops.
     pub(super) async fn next(&self) -> Option<Job> {
         loop {
-            {
+            let (job, wake) = {
                 let mut state = self.lock();
                 if state.stopped {
                     return None;
                 }
-                if let Some(job) = state.ready.pop_front() {
-                    return Some(job);
-                }
+                state.take_ready()
+            };
+            if wake {
+                self.room.notify_one();
+            }
+            if job.is_some() {
+                return job;
             }
             self.wait_for_work().await;
         }
@@ -234,6 +250,11 @@ impl Lanes {
                     }
                 }
                 if !into.is_empty() {
+                    let wake = state.ready.is_empty() && mem::take(&mut state.wants_work);
+                    drop(state);
+                    if wake {
+                        self.room.notify_one();
+                    }
                     return;
                 }
             }
@@ -277,7 +298,12 @@ impl Lanes {
         if state.stopped {
             return None;
         }
-        state.ready.pop_front()
+        let (job, wake) = state.take_ready();
+        drop(state);
+        if wake {
+            self.room.notify_one();
+        }
+        job
     }
 
     /// Lets the next message of a job's key run, while the job itself waits to run again.

@@ -37,7 +37,7 @@ pub struct RedisConfig {
     /// [`RETENTION_DEFAULT`](Self::RETENTION_DEFAULT) when `None`. What a group has not settled is kept as long as that takes.
     #[serde(serialize_with = "as_seconds")]
     pub retention: Option<Duration>,
-    /// How headers are written; as fields by default.
+    /// How headers are written; packed by default.
     pub headers: RedisHeaders,
 }
 
@@ -45,11 +45,11 @@ pub struct RedisConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RedisHeaders {
-    /// A field each, with the attributes of CloudEvents under their names: any program can read them. The default.
-    #[default]
+    /// A field each, with the attributes of CloudEvents under their names: any program can read them.
     Fields,
     /// One field in a form of this crate's own, and what messages of a program have in common stored once: the server's
-    /// work for a message is about half. The payload stays readable for any program, the headers do not.
+    /// work for a message is about half. The payload stays readable for any program, the headers do not. The default.
+    #[default]
     Packed,
 }
 

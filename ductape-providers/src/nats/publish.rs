@@ -1,5 +1,7 @@
 //! Publishing: a batch is sent as a whole, and its confirmations are awaited together.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +21,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Outgoing, Position, Route, TopicName};
 use crate::provider::{PublishReceipt, PublishSlot};
 
-/// The most messages that wait for their confirmations in one call; the server queues 10,000 a stream.
-pub(super) const BATCH_MAX: usize = 1_024;
+/// The most messages of one call; the server queues 10,000 a stream.
+pub(super) const BATCH_MAX: usize = 4_096;
+/// How many messages are sent before it is looked for their confirmations, and how many such parts wait for theirs: while
+/// the server stores one part, the next is written.
+const PART: usize = 256;
+const PARTS_MAX: usize = 4;
 /// The longest delay: what a topic's schedule may hold is not bounded by the server.
 pub(super) const DELAY_MAX: Duration = Duration::from_hours(365 * 24);
 /// How long a publish waits for a lost connection before it is refused.
@@ -40,54 +46,57 @@ struct Ready {
 }
 
 pub(super) async fn publish(nats: &Nats, batch: &mut [PublishSlot]) {
-    for chunk in batch.chunks_mut(BATCH_MAX) {
-        // Counted before it is asked whether the provider is closed, so that closing waits for it.
-        let _under_way = nats.under_way();
+    // Counted before it is asked whether the provider is closed, so that closing waits for it.
+    let _under_way = nats.under_way();
+    let lost_before = nats.link().now().lost;
+    let mut preparing = Preparing::new(nats);
+    let mut under_way = VecDeque::with_capacity(PARTS_MAX);
+    let mut unanswered = Vec::new();
+    for first in (0..batch.len()).step_by(PART) {
+        let part = first..batch.len().min(first + PART);
         if nats.is_closed() {
-            for slot in chunk {
-                slot.outcome = Some(Err(error::closed()));
-            }
+            refuse(&mut batch[part], error::closed);
             continue;
         }
-        publish_chunk(nats, chunk).await;
+        if nats.link().now().lost != lost_before {
+            // What was lost is published again; what comes after it waits for that, or it would overtake.
+            refuse(&mut batch[part], error::down);
+            continue;
+        }
+        let ready = preparing.ready(batch, part).await;
+        under_way.extend(send(nats, batch, ready).await);
+        if under_way.len() == PARTS_MAX
+            && let Some(part) = under_way.pop_front()
+        {
+            unanswered.append(&mut conclude(nats, batch, part).await);
+        }
+    }
+    for part in under_way {
+        unanswered.append(&mut conclude(nats, batch, part).await);
+    }
+    if !unanswered.is_empty() {
+        send_again(nats, batch, unanswered).await;
     }
 }
 
-async fn publish_chunk(nats: &Nats, slots: &mut [PublishSlot]) {
-    let mut ready = Vec::with_capacity(slots.len());
-    let mut last: Option<(TopicName, Result<Arc<Topic>>)> = None;
-    let now = clock::wall();
-    for (at, slot) in slots.iter_mut().enumerate() {
-        let message = &slot.message;
-        let checked = check(nats, message, now);
-        if checked.is_ok() && last.as_ref().is_none_or(|(topic, _)| *topic != message.topic) {
-            last = Some((message.topic.clone(), nats.topic(&message.topic).await));
-        }
-        let prepared = checked.and_then(|later| match &last {
-            Some((_, Ok(topic))) => prepare(nats, topic, message, at, later),
-            Some((_, Err(error))) => Err(again(error)),
-            None => Err(Error::new(ErrorKind::Unexpected, "the topic was not looked for")),
-        });
-        match prepared {
-            Ok(prepared) => ready.push(prepared),
-            Err(error) => slot.outcome = Some(Err(error)),
-        }
+fn refuse(slots: &mut [PublishSlot], why: impl Fn() -> Error) {
+    for slot in slots {
+        slot.outcome = Some(Err(why()));
     }
-    if ready.is_empty() {
-        return;
-    }
-    let mut deadline = None;
-    while !ready.is_empty() {
-        let unanswered = send(nats, slots, ready).await;
-        let Some(first) = unanswered.first().map(|ready| Arc::clone(&ready.topic)) else {
-            return;
-        };
-        // No stream takes the subject, or JetStream is not up yet: the server knows.
-        let deadline = *deadline.get_or_insert_with(|| within(RESPONDERS_WITHIN));
+}
+
+/// Sends again what no stream takes, or what came before JetStream was up: the server knows which.
+#[cold]
+async fn send_again(nats: &Nats, slots: &mut [PublishSlot], mut ready: Vec<Ready>) {
+    let deadline = within(RESPONDERS_WITHIN);
+    while let Some(first) = ready.first().map(|ready| Arc::clone(&ready.topic)) {
         let why = match nats.is_there(&first).await {
             Ok(()) if clock::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                ready = unanswered;
+                ready = match send(nats, slots, ready).await {
+                    Some(part) => conclude(nats, slots, part).await,
+                    None => Vec::new(),
+                };
                 continue;
             }
             Ok(()) => Error::new(
@@ -97,10 +106,55 @@ async fn publish_chunk(nats: &Nats, slots: &mut [PublishSlot]) {
             .with("provider", "nats"),
             Err(error) => error,
         };
-        for unanswered in unanswered {
+        for unanswered in ready {
             slots[unanswered.slot].outcome = Some(Err(again(&why).with("topic", &unanswered.topic.name)));
         }
         return;
+    }
+}
+
+/// Makes messages of one call ready, which mostly are of one topic.
+struct Preparing<'a> {
+    nats: &'a Nats,
+    now: SystemTime,
+    last: Option<(TopicName, Result<Arc<Topic>>)>,
+}
+
+impl<'a> Preparing<'a> {
+    fn new(nats: &'a Nats) -> Self {
+        Self {
+            nats,
+            now: clock::wall(),
+            last: None,
+        }
+    }
+
+    /// Those of a part that can be sent; the others get their outcomes.
+    async fn ready(&mut self, slots: &mut [PublishSlot], part: Range<usize>) -> Vec<Ready> {
+        let nats = self.nats;
+        let mut ready = Vec::with_capacity(part.len());
+        for at in part {
+            let message = &slots[at].message;
+            let checked = check(nats, message, self.now);
+            if checked.is_ok()
+                && self
+                    .last
+                    .as_ref()
+                    .is_none_or(|(topic, _)| *topic != message.topic)
+            {
+                self.last = Some((message.topic.clone(), nats.topic(&message.topic).await));
+            }
+            let prepared = checked.and_then(|later| match &self.last {
+                Some((_, Ok(topic))) => prepare(nats, topic, message, at, later),
+                Some((_, Err(error))) => Err(again(error)),
+                None => Err(Error::new(ErrorKind::Unexpected, "the topic was not looked for")),
+            });
+            match prepared {
+                Ok(prepared) => ready.push(prepared),
+                Err(error) => slots[at].outcome = Some(Err(error)),
+            }
+        }
+        ready
     }
 }
 
@@ -195,8 +249,20 @@ fn prepare(
     })
 }
 
-/// Sends what is ready and fills the slots; gives those back that nobody answered for.
-async fn send(nats: &Nats, slots: &mut [PublishSlot], ready: Vec<Ready>) -> Vec<Ready> {
+/// A part of a call that waits for its confirmations.
+struct Part<'a> {
+    waiting: Waiting<'a>,
+    deadline: Instant,
+    sent: Vec<Sent>,
+    link: watch::Receiver<LinkState>,
+    before: LinkState,
+}
+
+/// Sends what is ready. `None` where there is nothing, or nothing could be sent and the slots say why.
+async fn send<'a>(nats: &'a Nats, slots: &mut [PublishSlot], ready: Vec<Ready>) -> Option<Part<'a>> {
+    if ready.is_empty() {
+        return None;
+    }
     if !nats.link().up_within(UP_WITHIN).await {
         let over = nats.link().now().over;
         for ready in ready {
@@ -207,17 +273,17 @@ async fn send(nats: &Nats, slots: &mut [PublishSlot], ready: Vec<Ready>) -> Vec<
             };
             slots[ready.slot].outcome = Some(Err(why.with("topic", &ready.topic.name)));
         }
-        return Vec::new();
+        return None;
     }
     let waiting = nats.acks().wait_for(ready.len());
     let deadline = within(CONFIRMED_WITHIN);
     let mut link = nats.link().watch();
     let before = *link.borrow_and_update();
-    let mut kept = Vec::with_capacity(ready.len());
+    let mut sent = Vec::with_capacity(ready.len());
     let mut stuck = false;
     for (at, ready) in ready.into_iter().enumerate() {
         let subject = ready.subject.clone();
-        kept.push(Sent {
+        sent.push(Sent {
             slot: ready.slot,
             topic: ready.topic,
             subject: ready.subject,
@@ -227,19 +293,37 @@ async fn send(nats: &Nats, slots: &mut [PublishSlot], ready: Vec<Ready>) -> Vec<
         }
         // On the fast path the map is not kept: nobody answering is rare, and it is written again then.
         let (headers, payload) = (ready.lines.map, ready.payload);
-        let sent = nats
-            .client()
-            .publish_with_reply_and_headers(subject, waiting.reply(at), headers, payload);
-        if !matches!(timeout_at(deadline, sent).await, Ok(Ok(()))) {
+        let publish =
+            nats.client()
+                .publish_with_reply_and_headers(subject, waiting.reply(at), headers, payload);
+        if !matches!(timeout_at(deadline, publish).await, Ok(Ok(()))) {
             stuck = true;
         }
     }
     if stuck {
         waiting.batch.lose();
     }
-    answered(nats, &waiting, deadline, &kept, link, before).await;
+    Some(Part {
+        waiting,
+        deadline,
+        sent,
+        link,
+        before,
+    })
+}
+
+/// Waits for the confirmations of a part and fills its slots; gives those back that nobody answered for.
+async fn conclude(nats: &Nats, slots: &mut [PublishSlot], part: Part<'_>) -> Vec<Ready> {
+    let Part {
+        waiting,
+        deadline,
+        sent,
+        link,
+        before,
+    } = part;
+    answered(nats, &waiting, deadline, &sent, link, before).await;
     let mut unanswered = Vec::new();
-    for (Sent { slot, topic, subject }, answer) in kept.iter().zip(waiting.batch.take()) {
+    for (Sent { slot, topic, subject }, answer) in sent.iter().zip(waiting.batch.take()) {
         let message = &slots[*slot].message;
         let outcome = match answer {
             Some(Answer::NoResponders) => {
@@ -256,7 +340,7 @@ async fn send(nats: &Nats, slots: &mut [PublishSlot], ready: Vec<Ready>) -> Vec<
         };
         slots[*slot].outcome = Some(outcome.map_err(|error| error.with("topic", &topic.name)));
     }
-    for Sent { subject, .. } in kept {
+    for Sent { subject, .. } in sent {
         nats.link().forget_denied(&subject);
     }
     unanswered

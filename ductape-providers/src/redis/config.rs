@@ -21,7 +21,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Redis takes values up to 512 MB (<https://redis.io/docs/latest/develop/data-types/strings/>); a message that large would
 /// hold up all others of its connection.
 pub(super) const PAYLOAD_BYTES_MAX: usize = 16 << 20;
-/// The most messages in one pipeline.
+/// How many messages of one call are worth it.
 pub(super) const PUBLISH_BATCH_MAX: usize = 1_000;
 /// The most bytes in one pipeline, but for a single message that has more.
 pub(super) const PUBLISH_BYTES_MAX: usize = 1 << 20;

@@ -47,6 +47,11 @@ pub(super) struct Failed {
 }
 
 impl Failed {
+    /// What went wrong.
+    pub(super) fn error(&self) -> &Error {
+        &self.error
+    }
+
     /// The error of a publish, which says whether its message may be stored.
     pub(super) fn of_publish(self) -> Error {
         if self.sent {

@@ -8,7 +8,7 @@ use futures_util::stream::FuturesOrdered;
 use redis::{Cmd, Pipeline, Value};
 use uuid::Uuid;
 
-use super::config::{DELAY_MAX, PAYLOAD_BYTES_MAX, PUBLISH_BATCH_MAX, PUBLISH_BYTES_MAX};
+use super::config::{DELAY_MAX, PAYLOAD_BYTES_MAX, PUBLISH_BYTES_MAX};
 use super::declare::{self, Mode, group_missing, topic_missing};
 use super::error;
 use super::link::Failed;
@@ -26,8 +26,10 @@ use crate::provider::{PublishReceipt, PublishSlot};
 const PACKED_ARGUMENTS: usize = 8;
 const PACKED_BYTES: usize = 192;
 
-/// How many pipelines of one batch are under way at a time: while the server works on one, the next is written.
-const UNDER_WAY_MAX: usize = 2;
+/// How many commands a pipeline has, and how many pipelines of one batch are under way at a time: while the server works on
+/// one, the next is written.
+const PART: usize = 256;
+const UNDER_WAY_MAX: usize = 4;
 
 /// Publishes every slot that has no outcome, and gives each one.
 pub(super) async fn publish(server: &Arc<Server>, batch: &mut [PublishSlot]) {
@@ -52,6 +54,13 @@ pub(super) async fn publish(server: &Arc<Server>, batch: &mut [PublishSlot]) {
         let Some((part, answers)) = under_way.next().await else {
             break;
         };
+        if let Err(failed) = &answers {
+            // What was lost is published again; what comes after it waits for that, or it would overtake.
+            for slot in batch[next..].iter_mut().filter(|slot| slot.outcome.is_none()) {
+                slot.outcome = Some(Err(same(failed.error())));
+            }
+            next = batch.len();
+        }
         conclude(server, batch, part, answers).await;
     }
 }
@@ -72,7 +81,7 @@ async fn send(server: &Server, part: Part) -> (Part, Result<Vec<Value>, Failed>)
 impl Part {
     /// The next part, from the slot `next` on.
     fn of(server: &Server, batch: &[PublishSlot], next: &mut usize) -> Option<Self> {
-        let most = PUBLISH_BATCH_MAX.min(batch.len() - *next);
+        let most = PART.min(batch.len() - *next);
         let mut part = Self {
             pipeline: Pipeline::with_capacity(most),
             slots: Vec::with_capacity(most),
@@ -83,9 +92,7 @@ impl Part {
         let mut bytes = 0;
         while let Some(slot) = batch.get(*next) {
             let (length, arguments) = size(&slot.message);
-            if part.slots.len() >= PUBLISH_BATCH_MAX
-                || (bytes + length > PUBLISH_BYTES_MAX && !part.slots.is_empty())
-            {
+            if part.slots.len() >= PART || (bytes + length > PUBLISH_BYTES_MAX && !part.slots.is_empty()) {
                 break;
             }
             *next += 1;
