@@ -54,9 +54,12 @@ fn compare(runtime: &Runtime, broker: &Broker) {
                 ("publishing", runtime.block_on(ours::publish(broker, n))),
                 ("consuming", runtime.block_on(ours::consume(broker, n))),
             ] {
-                println!(
-                    "{}: {what} {n}: {:?}, {:?} of a processor",
-                    broker.name, took.real, took.cpu
+                let what = format!("{}: {what}, seconds", broker.name);
+                print_row(
+                    &what,
+                    took.real.as_secs_f64(),
+                    None,
+                    Bar::Most(f64::INFINITY, " s"),
                 );
             }
         }

@@ -64,6 +64,9 @@ pub mod prelude;
 pub mod registry;
 pub mod session;
 
+#[cfg(feature = "store")]
+pub mod tracking;
+
 pub use context::Context;
 pub use delivery::{DeadLetter, ReprocessReport};
 #[doc = include_str!("../docs/consumer.md")]

@@ -38,6 +38,9 @@ pub(crate) struct Wiring {
     /// What the sessions of this program need.
     #[cfg(feature = "store")]
     sessions: crate::session::Part,
+    /// What writes the history, where there is a store.
+    #[cfg(feature = "store")]
+    recorder: Option<Arc<crate::tracking::Recorder>>,
     published: Option<Mutex<Vec<Outgoing>>>,
 }
 
@@ -114,6 +117,8 @@ impl Wiring {
             outbox: tokio::sync::Notify::new(),
             #[cfg(feature = "store")]
             sessions: crate::session::Part::default(),
+            #[cfg(feature = "store")]
+            recorder: None,
             published: keep_published.then(Mutex::default),
         }
     }
@@ -127,6 +132,22 @@ impl Wiring {
     pub(crate) fn with_session_keys(mut self, keys: Option<crate::session::SessionKeys>) -> Self {
         self.sessions = crate::session::Part::new(keys);
         self
+    }
+
+    #[cfg(feature = "store")]
+    pub(crate) fn with_recorder(mut self, producer: &str, policies: crate::tracking::Policies) -> Self {
+        self.recorder = self.store.is_some().then(|| {
+            let recorder =
+                crate::tracking::Recorder::new(&self.product, &self.environment, producer, policies);
+            Arc::new(recorder)
+        });
+        self
+    }
+
+    /// What writes the history, where there is a store.
+    #[cfg(feature = "store")]
+    pub(crate) const fn recorder(&self) -> Option<&Arc<crate::tracking::Recorder>> {
+        self.recorder.as_ref()
     }
 
     #[cfg(feature = "store")]

@@ -190,6 +190,9 @@ impl Relay {
                     Some(Ok(_)) => {
                         self.ctx.wiring().record(&one.message);
                         sent.push(one.seq);
+                        if let Some(recorder) = self.ctx.wiring().recorder() {
+                            recorder.produced(one.message);
+                        }
                     }
                     Some(Err(error)) if !error.is_temporary() && !error.is_indeterminate() => {
                         self.refuse(one.seq, one.attempts, &error.to_string()).await?;

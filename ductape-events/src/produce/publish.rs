@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ductape_providers::provider::{PublishReceipt, PublishSlot};
+use ductape_providers::provider::PublishSlot;
 use ductape_providers::{AnyProvider, Error as ProviderError, ErrorKind, Outgoing};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,11 +19,10 @@ pub(super) async fn one(
 ) -> Result<ProduceReceipt, BrokerError> {
     wiring.check_open()?;
     wiring.record(&message);
-    let id = message.id.clone();
     let mut slots = [PublishSlot::new(message)];
     publish_until(&route.provider, &mut slots, clock::after(wiring.publish_timeout)).await;
     let [slot] = slots;
-    answer(slot.outcome, id, route, wiring)
+    answer(slot, route, wiring)
 }
 
 /// Publishes the slots until each has an outcome that trying again would not change, or `deadline` has come.
@@ -70,17 +69,19 @@ async fn retry_until(provider: &AnyProvider, slots: &mut [PublishSlot], deadline
     }
 }
 
-fn answer(
-    outcome: Option<Result<PublishReceipt, ProviderError>>,
-    id: ductape_providers::MessageId,
-    route: &TopicRoute,
-    wiring: &Wiring,
-) -> Result<ProduceReceipt, BrokerError> {
-    match outcome {
-        Some(Ok(receipt)) => Ok(ProduceReceipt::new(id, receipt)),
+fn answer(slot: PublishSlot, route: &TopicRoute, wiring: &Wiring) -> Result<ProduceReceipt, BrokerError> {
+    match slot.outcome {
+        Some(Ok(receipt)) => {
+            let id = slot.message.id.clone();
+            #[cfg(feature = "store")]
+            if let Some(recorder) = wiring.recorder() {
+                recorder.produced(slot.message);
+            }
+            Ok(ProduceReceipt::new(id, receipt))
+        }
         Some(Err(error)) => {
             if !error.is_indeterminate() {
-                wiring.forget(&id);
+                wiring.forget(&slot.message.id);
             }
             Err(failed(error, route))
         }
@@ -178,7 +179,7 @@ impl<'a> Batch<'a> {
             if let Some((_, error)) = failed.next_if(|(place, _)| *place == at) {
                 results.push(Err(error));
             } else if let Some(slot) = slots.next() {
-                results.push(answer(slot.outcome, slot.message.id, self.route, self.wiring));
+                results.push(answer(slot, self.route, self.wiring));
             }
         }
     }

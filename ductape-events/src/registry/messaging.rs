@@ -16,6 +16,7 @@ use crate::consumer::HandlerError;
 use crate::error::{BrokerError, ErrorCode};
 use crate::produce::ProduceReceipt;
 use crate::runtime::Ductape;
+use crate::tracking::Messages;
 
 /// How long a broker counts as in use after a program that consumes from it was built: 7 days.
 pub const IN_USE_FOR: Duration = Duration::from_hours(7 * 24);
@@ -57,8 +58,8 @@ pub const IN_USE_FOR: Duration = Duration::from_hours(7 * 24);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Messaging<'a> {
-    pub(super) ductape: &'a Ductape,
-    pub(super) product: String,
+    pub(crate) ductape: &'a Ductape,
+    pub(crate) product: String,
 }
 
 impl Ductape {
@@ -84,6 +85,11 @@ impl<'a> Messaging<'a> {
     /// The topics of the registry.
     pub fn topics(&self) -> Topics<'a> {
         Topics::new(self.clone())
+    }
+
+    /// The history of messages.
+    pub fn messages(&self) -> Messages<'a> {
+        Messages::new(self.clone())
     }
 
     /// Creates a broker. A program uses it from its next start on, when its configuration names no broker of this tag.

@@ -26,6 +26,8 @@ pub(crate) struct Blueprint {
     pub(super) consumers: Vec<&'static ConsumerDescriptor>,
     pub(super) run_time_topics: Vec<EventName>,
     pub(super) states: Arc<States>,
+    #[cfg(feature = "store")]
+    pub(super) tracking: crate::tracking::Policies,
     pub(super) observers: Arc<[Arc<dyn Observer>]>,
     pub(super) shutdown_timeout: Duration,
     pub(super) publish_timeout: Duration,
@@ -158,7 +160,9 @@ impl Blueprint {
         let (wiring, mut topics) = self.route(&program, &connected)?;
         let wiring = wiring.with_store(store);
         #[cfg(feature = "store")]
-        let wiring = wiring.with_session_keys(session_keys);
+        let wiring = wiring
+            .with_session_keys(session_keys)
+            .with_recorder(&producer_name(), self.tracking.clone());
         let context = Context::new(Arc::new(wiring));
         let allowed = Allowed([self.allowed.clone(), connected.allowed()].concat());
         let parts = check::Parts {

@@ -50,6 +50,8 @@ pub struct DuctapeBuilder {
     inventory: bool,
     states: States,
     observers: Vec<Arc<dyn Observer>>,
+    #[cfg(feature = "store")]
+    tracking: crate::tracking::Policies,
     shutdown_timeout: Duration,
     publish_timeout: Duration,
     payload_bytes_max: Option<usize>,
@@ -78,6 +80,8 @@ impl DuctapeBuilder {
             inventory: true,
             states: States::default(),
             observers: Vec::new(),
+            #[cfg(feature = "store")]
+            tracking: crate::tracking::Policies::default(),
             shutdown_timeout: Self::SHUTDOWN_TIMEOUT_DEFAULT,
             publish_timeout: Self::PUBLISH_TIMEOUT_DEFAULT,
             payload_bytes_max: None,
@@ -271,6 +275,21 @@ impl DuctapeBuilder {
         self
     }
 
+    /// What of the messages is recorded in the store, of topics that [`tracking_of`](Self::tracking_of) does not name: everything by
+    /// default.
+    #[cfg(feature = "store")]
+    pub fn tracking(mut self, tracking: crate::tracking::Tracking) -> Self {
+        self.tracking.usual = tracking;
+        self
+    }
+
+    /// What of the messages of `event`, such as `order-events:order-created`, is recorded in the store.
+    #[cfg(feature = "store")]
+    pub fn tracking_of(mut self, event: impl Into<String>, tracking: crate::tracking::Tracking) -> Self {
+        self.tracking.of.insert(event.into(), tracking);
+        self
+    }
+
     /// Tries to connect to every broker of the environment, step by step: finds the host, opens a connection, logs in.
     /// Nothing is declared. Each report comes with the broker's tag.
     ///
@@ -317,9 +336,13 @@ impl DuctapeBuilder {
             idle: idle::Seen::default(),
             #[cfg(feature = "store")]
             relay: Mutex::new(None),
+            #[cfg(feature = "store")]
+            recording: Mutex::new(None),
         };
         #[cfg(feature = "store")]
         ductape.start_relay();
+        #[cfg(feature = "store")]
+        ductape.start_recorder();
         Ok(ductape)
     }
 
@@ -330,6 +353,8 @@ impl DuctapeBuilder {
             consumers: self.consumers,
             run_time_topics: self.run_time_topics,
             states: Arc::new(self.states),
+            #[cfg(feature = "store")]
+            tracking: self.tracking,
             observers: self.observers.into(),
             shutdown_timeout: self.shutdown_timeout,
             publish_timeout: self.publish_timeout,

@@ -151,6 +151,10 @@ impl ConsumerRun {
 
     /// Whether anybody wants to know how long attempts take.
     pub(super) fn is_observed(&self) -> bool {
+        #[cfg(feature = "store")]
+        if self.scope.context.wiring().recorder().is_some() {
+            return true;
+        }
         !self.observers.is_empty()
     }
 

@@ -57,6 +57,9 @@ pub struct Ductape {
     /// Publishes what is in the outbox.
     #[cfg(feature = "store")]
     pub(super) relay: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// What writes the history.
+    #[cfg(feature = "store")]
+    pub(super) recording: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// The consumers' tasks.
@@ -192,6 +195,8 @@ impl Ductape {
                 tracing::warn!(%error, "a broker's connection did not close cleanly");
             }
         }
+        #[cfg(feature = "store")]
+        self.end_recorder(close_by).await;
         self.context.wiring().close_store().await;
         if unfinished > 0 {
             let text = format!(
@@ -240,6 +245,40 @@ impl Ductape {
             && tokio::time::timeout_at(deadline, &mut relay).await.is_err()
         {
             relay.abort();
+        }
+    }
+
+    /// Starts what writes the history, where there is a store.
+    #[cfg(feature = "store")]
+    pub(super) fn start_recorder(&self) {
+        let wiring = self.context.wiring();
+        let (Some(recorder), Some(store)) = (wiring.recorder(), wiring.store_if_any()) else {
+            return;
+        };
+        for consumer in self.consumers().iter() {
+            recorder.consumed_by(&consumer.topic, &consumer.group.name);
+        }
+        let task = tokio::spawn(Arc::clone(recorder).run(store.clone()));
+        *self.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Waits until all that happened is written, up to `deadline`.
+    #[cfg(feature = "store")]
+    async fn end_recorder(&self, deadline: Instant) {
+        let Some(recorder) = self.context.wiring().recorder() else {
+            return;
+        };
+        recorder.close();
+        let task = self
+            .recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(mut task) = task
+            && tokio::time::timeout_at(deadline, &mut task).await.is_err()
+        {
+            task.abort();
+            recorder.give_up();
         }
     }
 
@@ -302,6 +341,10 @@ impl Ductape {
         }
         #[cfg(feature = "store")]
         self.register_consumer(&consumer).await;
+        #[cfg(feature = "store")]
+        if let Some(recorder) = self.context.wiring().recorder() {
+            recorder.consumed_by(&consumer.topic, &consumer.group.name);
+        }
         self.consumers().push(consumer);
         Ok(())
     }

@@ -1,0 +1,253 @@
+//! The recorder: takes what happened, and writes it to the store, many at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use ductape_providers::{GroupName, Incoming, MessageId, Outgoing, TopicName};
+use ductape_store::Store;
+use ductape_store::tracking::{LeftOut, Record, TopicPlace, TrackingWriter};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::policy::{Fate, Policies};
+use super::queue::{Queue, Taken};
+use super::record::{Attempted, Happened, Tracked};
+use crate::backoff::Growing;
+use crate::clock;
+use crate::stats::AttemptResult;
+
+/// How much makes a write worth it at once.
+const WORTH: usize = 2_048;
+/// How long less than that waits for more.
+const GATHER: Duration = Duration::from_millis(25);
+
+/// Takes what happened to a program's messages.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    product: Arc<str>,
+    environment: Arc<str>,
+    producer: Arc<str>,
+    policies: Policies,
+    topics: RwLock<HashMap<TopicName, Arc<Tracked>, foldhash::fast::RandomState>>,
+    groups: RwLock<HashMap<TopicName, Arc<[Arc<str>]>>>,
+    queue: Mutex<Queue>,
+    /// Told when there is something to write, and when there is enough of it.
+    some: Notify,
+    enough: Notify,
+    /// Up to which all that was told is written, or given up.
+    written: watch::Sender<u64>,
+    closed: watch::Sender<bool>,
+}
+
+impl Recorder {
+    pub(crate) fn new(product: &str, environment: &str, producer: &str, policies: Policies) -> Self {
+        Self {
+            product: product.into(),
+            environment: environment.into(),
+            producer: producer.into(),
+            policies,
+            topics: RwLock::default(),
+            groups: RwLock::default(),
+            queue: Mutex::default(),
+            some: Notify::new(),
+            enough: Notify::new(),
+            written: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// Says that `group` consumes `topic`: what is produced from now on waits for it.
+    pub(crate) fn consumed_by(&self, topic: &TopicName, group: &GroupName) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        let of = groups.entry(topic.clone()).or_insert_with(|| Arc::new([]));
+        if !of.iter().any(|known| **known == *group.as_str()) {
+            let added = std::iter::once(group.as_str().into());
+            *of = of.iter().cloned().chain(added).collect();
+        }
+    }
+
+    /// Notes a message that its broker has confirmed.
+    pub(crate) fn produced(&self, message: Outgoing) {
+        let tracked = self.tracked(&message.topic);
+        match tracked.tracking.fate(&message.id, false) {
+            Fate::Kept => self.push(Happened::Produced(tracked, message)),
+            Fate::Counted => {
+                self.lock().leave_out(&tracked.place);
+                self.some.notify_one();
+            }
+            Fate::Ignored => {}
+        }
+    }
+
+    /// Notes what came of an attempt.
+    pub(crate) fn attempted(
+        &self,
+        topic: &TopicName,
+        group: &GroupName,
+        message: &Incoming,
+        attempt: u32,
+        result: AttemptResult<'_>,
+        elapsed: Duration,
+    ) {
+        let tracked = self.tracked(topic);
+        let failed = !matches!(result, AttemptResult::Handled);
+        // One that is only counted was so when it was produced.
+        if tracked.tracking.fate(&message.id, failed) == Fate::Kept {
+            let attempted = Attempted::new(tracked, group, message, attempt, result, elapsed);
+            self.push(Happened::Attempted(attempted));
+        }
+    }
+
+    fn push(&self, happened: Happened) {
+        let waiting = {
+            let mut queue = self.lock();
+            queue.push(happened);
+            queue.len()
+        };
+        match waiting {
+            0 | 1 => self.some.notify_one(),
+            WORTH => self.enough.notify_one(),
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tracked(&self, topic: &TopicName) -> Arc<Tracked> {
+        let known = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tracked) = known.get(topic) {
+            return Arc::clone(tracked);
+        }
+        drop(known);
+        let event = topic.event();
+        let tracked = Tracked {
+            place: Arc::new(TopicPlace {
+                product: Arc::clone(&self.product),
+                env: Arc::clone(&self.environment),
+                broker_tag: event.broker().into(),
+                topic_tag: event.topic().into(),
+            }),
+            tracking: self.policies.of(event.as_str()),
+        };
+        let mut known = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(topic.clone()).or_insert_with(|| Arc::new(tracked)))
+    }
+
+    /// Waits until all that was told so far is written or given up, or until `deadline`.
+    pub(crate) async fn flushed(&self, deadline: Instant) {
+        let told = self.lock().told;
+        let mut written = self.written.subscribe();
+        let all = written.wait_for(|written| *written >= told);
+        // An answer that is a little behind is better than none.
+        let _ = timeout_at(deadline, all).await;
+    }
+
+    /// Ends [`run`](Self::run) once all that was told is written.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Says what is not written when the program ends all the same.
+    pub(crate) fn give_up(&self) {
+        let left = self.lock().told - *self.written.borrow();
+        if left > 0 {
+            tracing::error!(
+                records = left,
+                "the history lacks what the store did not take in time"
+            );
+        }
+    }
+
+    /// Writes what happened, until closed.
+    pub(crate) async fn run(self: Arc<Self>, store: Store) {
+        let writer = TrackingWriter::new(&store);
+        let mut closed = self.closed.subscribe();
+        loop {
+            let (is_empty, few) = {
+                let queue = self.lock();
+                (queue.is_empty(), queue.len() < WORTH)
+            };
+            let is_closed = *closed.borrow_and_update();
+            if is_empty {
+                if is_closed {
+                    return;
+                }
+                tokio::select! {
+                    () = self.some.notified() => {}
+                    _ = closed.changed() => {}
+                }
+                continue;
+            }
+            if few && !is_closed {
+                tokio::select! {
+                    () = self.enough.notified() => {}
+                    () = sleep(GATHER) => {}
+                    _ = closed.changed() => {}
+                }
+            }
+            let taken = self.lock().take();
+            self.write(&writer, taken).await;
+        }
+    }
+
+    async fn write(&self, writer: &TrackingWriter, taken: Taken) {
+        let told = taken.told;
+        if taken.lost > 0 {
+            tracing::error!(
+                failures = taken.lost,
+                "the store was slow or away for so long that failures are missing in the history"
+            );
+        }
+        let records = self.records(taken);
+        let mut wait = Growing::new(Duration::from_millis(50), Duration::from_secs(5));
+        let mut told_of_trouble = false;
+        loop {
+            match writer.write(&records, clock::wall()).await {
+                Ok(()) => {
+                    if told_of_trouble {
+                        tracing::info!("the history is written again");
+                    }
+                    break;
+                }
+                Err(error) if error.is_temporary() => {
+                    if !std::mem::replace(&mut told_of_trouble, true) {
+                        tracing::warn!(%error, "the history can't be written; trying again until it can");
+                    }
+                    sleep(wait.next()).await;
+                }
+                Err(error) => {
+                    tracing::error!(records = records.len(), %error, "the store refuses a part of the history");
+                    break;
+                }
+            }
+        }
+        self.written.send_replace(told);
+    }
+
+    fn records(&self, taken: Taken) -> Vec<Record> {
+        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |message: &Outgoing| {
+            groups
+                .get(&message.topic)
+                .cloned()
+                .unwrap_or_else(|| Arc::new([]))
+        };
+        let at = clock::wall();
+        let left_out = taken.left_out.into_iter().map(|(topic, count)| {
+            Record::LeftOut(LeftOut {
+                topic,
+                id: MessageId::new().to_string(),
+                at,
+                count,
+            })
+        });
+        let happened = taken.happened.into_iter();
+        happened
+            .map(|happened| happened.into_record(&self.producer, of))
+            .chain(left_out)
+            .collect()
+    }
+}
