@@ -11,6 +11,8 @@
     clippy::unwrap_used
 )]
 
+#[path = "tracking/again.rs"]
+mod again;
 #[allow(dead_code)] // the other suites use more of it
 #[path = "../ductape-store/tests/store/support.rs"]
 mod support;

@@ -38,6 +38,8 @@ pub(crate) mod header {
     pub(crate) const DEAD_CONSUMER: &str = "ductape-dead-consumer";
     pub(crate) const DEAD_TOPIC: &str = "ductape-dead-topic";
     /// How often a dead letter was sent back; and what was known of it when it last was.
+    /// On the copy that a replay sends: the id of what it replays.
+    pub(crate) const REPLAYED_FROM: &str = "ductape-replayed-from";
     pub(crate) const REDRIVE: &str = "ductape-redrive";
     pub(crate) const EARLIER_REASON: &str = "ductape-earlier-reason";
     pub(crate) const EARLIER_ERROR_TYPE: &str = "ductape-earlier-error-type";

@@ -169,6 +169,15 @@ impl fmt::Display for ErrorCode {
 }
 
 impl BrokerError {
+    /// The same with `code`, where it tells of the store or the broker alone.
+    #[cfg(feature = "store")]
+    pub(crate) fn coded(self, code: ErrorCode) -> Self {
+        match self.code() {
+            ErrorCode::StoreFailed | ErrorCode::PublishFailed => self.with_code(code),
+            _ => self,
+        }
+    }
+
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code,

@@ -139,6 +139,15 @@ impl DeadLetters {
 
     /// Sends up to `limit` of them back to the group, in order. Each is acked once its copy is confirmed.
     pub(crate) async fn reprocess(&self, limit: usize) -> Result<ReprocessReport, BrokerError> {
+        self.reprocess_those(limit, |_| true).await
+    }
+
+    /// The same with those that are `wanted` alone, among the first `limit`; the others stay.
+    pub(crate) async fn reprocess_those(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&MessageId) -> bool,
+    ) -> Result<ReprocessReport, BrokerError> {
         let mut left = self.at_most(limit).await;
         let mut reader = self.open(left).await?;
         let mut report = ReprocessReport::default();
@@ -152,6 +161,9 @@ impl DeadLetters {
                 Err(error) => break Err(self.failed("can't be read", error)),
             };
             left = left.saturating_sub(came.len());
+            let (came, others): (Vec<_>, Vec<_>) =
+                came.into_iter().partition(|letter| wanted(&letter.message.id));
+            kept.extend(others.into_iter().map(|letter| letter.receipt));
             if let Err(error) = self
                 .send_back(came, &mut reader, &mut report, &mut kept, &mut sent)
                 .await

@@ -7,13 +7,15 @@ use ductape_providers::{MessageId, Outgoing};
 use ductape_store::idempotency::{Claim, Request, Scope, fingerprint};
 use ductape_store::{Store, StoreError};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{ProduceOptions, ProduceReceipt, checked, publish, seal};
+use super::{ProduceOptions, ProduceReceipt, checked, publish, seal, untyped};
 use crate::backoff::Growing;
 use crate::clock;
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
 use crate::topic::Topic;
+use crate::wiring::TopicRoute;
 
 /// An idempotency key: 1 to 255 printable ASCII characters that name what is published once, and for how long they do.
 ///
@@ -70,20 +72,44 @@ pub(crate) async fn idempotent<T: Topic>(
 ) -> Result<ProduceReceipt, BrokerError> {
     let wiring = ctx.wiring();
     let route = wiring.route(T::EVENT, T::VERSION)?;
-    let store = wiring.store("an idempotent publish")?;
+    wiring.store("an idempotent publish")?;
     let options = checked(ProduceOptions::default(), ctx).await?;
     let message = seal(event, route, options, ctx)?;
+    once(message, route, &key, ctx).await
+}
+
+/// The same with an event that is known by its name.
+pub(crate) async fn idempotent_json(
+    event: &str,
+    value: &Value,
+    key: IdempotencyKey,
+    ctx: &Context,
+) -> Result<ProduceReceipt, BrokerError> {
+    let route = ctx.wiring().route_by_name(event)?;
+    ctx.wiring().store("an idempotent publish")?;
+    let message = untyped::seal(value, &route, ctx).await?;
+    once(message, &route, &key, ctx).await
+}
+
+async fn once(
+    message: Outgoing,
+    route: &TopicRoute,
+    key: &IdempotencyKey,
+    ctx: &Context,
+) -> Result<ProduceReceipt, BrokerError> {
+    let wiring = ctx.wiring();
     let call = Call {
-        store,
+        store: wiring.store("an idempotent publish")?,
         scope: Scope {
             product: &wiring.product,
             env: &wiring.environment,
-            event: T::EVENT,
+            event: route.topic.event().as_str(),
             key: &key.key,
         },
         owner: MessageId::new().to_string(),
     };
-    let id = match call.claim(&message, T::VERSION, wiring.publish_timeout).await? {
+    let version = route.topic.version().get();
+    let id = match call.claim(&message, version, wiring.publish_timeout).await? {
         Claimed::Earlier(receipt) => return Ok(receipt),
         Claimed::Mine(id) => id,
     };

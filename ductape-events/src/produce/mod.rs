@@ -22,7 +22,7 @@ pub use options::ProduceOptions;
 pub use receipt::ProduceReceipt;
 
 #[cfg(feature = "store")]
-pub(crate) use idempotent::{check, idempotent};
+pub(crate) use idempotent::{check, idempotent, idempotent_json};
 #[cfg(feature = "store")]
 pub(crate) use outbox::{from_row, write};
 pub(crate) use publish::publish_until;
@@ -55,6 +55,26 @@ pub(crate) async fn one<T: Topic>(
     let options = checked(options, ctx).await?;
     let message = seal(event, route, options, ctx)?;
     publish::one(route, message, ctx.wiring()).await
+}
+
+/// Publishes what is a message already.
+#[cfg(feature = "store")]
+pub(crate) async fn sealed(
+    message: Outgoing,
+    route: &TopicRoute,
+    ctx: &Context,
+) -> Result<ProduceReceipt, BrokerError> {
+    publish::one(route, message, ctx.wiring()).await
+}
+
+/// The same, and nothing of it is recorded: a message that was produced before.
+#[cfg(feature = "store")]
+pub(crate) async fn untracked(
+    message: Outgoing,
+    route: &TopicRoute,
+    ctx: &Context,
+) -> Result<(), BrokerError> {
+    publish::untracked(route, message, ctx.wiring()).await
 }
 
 /// Publishes many events, in order, in few steps.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ductape_providers::provider::PublishSlot;
+use ductape_providers::provider::{PublishReceipt, PublishSlot};
 use ductape_providers::{AnyProvider, Error as ProviderError, ErrorKind, Outgoing};
 use tokio::time::{Instant, timeout_at};
 
@@ -23,6 +23,20 @@ pub(super) async fn one(
     publish_until(&route.provider, &mut slots, clock::after(wiring.publish_timeout)).await;
     let [slot] = slots;
     answer(slot, route, wiring)
+}
+
+/// Publishes a message that was produced before.
+#[cfg(feature = "store")]
+pub(super) async fn untracked(
+    route: &TopicRoute,
+    message: Outgoing,
+    wiring: &Wiring,
+) -> Result<(), BrokerError> {
+    wiring.check_open()?;
+    let mut slots = [PublishSlot::new(message)];
+    publish_until(&route.provider, &mut slots, clock::after(wiring.publish_timeout)).await;
+    let [slot] = slots;
+    outcome(slot.outcome, route, wiring).map(drop)
 }
 
 /// Publishes the slots until each has an outcome that trying again would not change, or `deadline` has come.
@@ -70,8 +84,8 @@ async fn retry_until(provider: &AnyProvider, slots: &mut [PublishSlot], deadline
 }
 
 fn answer(slot: PublishSlot, route: &TopicRoute, wiring: &Wiring) -> Result<ProduceReceipt, BrokerError> {
-    match slot.outcome {
-        Some(Ok(receipt)) => {
+    match outcome(slot.outcome, route, wiring) {
+        Ok(receipt) => {
             let id = slot.message.id.clone();
             #[cfg(feature = "store")]
             if let Some(recorder) = wiring.recorder() {
@@ -79,12 +93,23 @@ fn answer(slot: PublishSlot, route: &TopicRoute, wiring: &Wiring) -> Result<Prod
             }
             Ok(ProduceReceipt::new(id, receipt))
         }
-        Some(Err(error)) => {
-            if !error.is_indeterminate() {
+        Err(error) => {
+            if error.publish_outcome() == Some(PublishOutcome::Rejected) {
                 wiring.forget(&slot.message.id);
             }
-            Err(failed(error, route))
+            Err(error)
         }
+    }
+}
+
+fn outcome(
+    outcome: Option<Result<PublishReceipt, ProviderError>>,
+    route: &TopicRoute,
+    wiring: &Wiring,
+) -> Result<PublishReceipt, BrokerError> {
+    match outcome {
+        Some(Ok(receipt)) => Ok(receipt),
+        Some(Err(error)) => Err(failed(error, route)),
         None => {
             let waited = wiring.publish_timeout;
             let error = ProviderError::new(ErrorKind::Timeout, format!("no confirmation within {waited:?}"));

@@ -1,12 +1,20 @@
 use bytes::Bytes;
+use ductape_providers::Outgoing;
 use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
 use crate::produce::{ProduceOptions, ProduceReceipt, checked, message, publish};
+use crate::wiring::TopicRoute;
 
 pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<ProduceReceipt, BrokerError> {
     let route = ctx.wiring().route_by_name(event)?;
+    let message = seal(value, &route, ctx).await?;
+    publish::one(&route, message, ctx.wiring()).await
+}
+
+/// An event that fits its topic, as a message.
+pub(super) async fn seal(value: &Value, route: &TopicRoute, ctx: &Context) -> Result<Outgoing, BrokerError> {
     if let Some(text) = route.misfit(value)? {
         return Err(
             BrokerError::new(ErrorCode::PayloadInvalid, text).with_publish_outcome(PublishOutcome::Rejected)
@@ -16,8 +24,7 @@ pub(crate) async fn json(event: &str, value: &Value, ctx: &Context) -> Result<Pr
     let keyed = route.descriptor.filter(|topic| topic.key.is_some());
     let key = keyed.and_then(|topic| (topic.key_of)(&payload));
     let options = checked(ProduceOptions::default(), ctx).await?;
-    let message = message(payload, key, &route, options, ctx)?;
-    publish::one(&route, message, ctx.wiring()).await
+    message(payload, key, route, options, ctx)
 }
 
 pub(crate) async fn bytes(

@@ -44,7 +44,7 @@ impl Ductape {
         self.dead_letters_of(event, group)?.reprocess(limit).await
     }
 
-    fn dead_letters_of(&self, event: &str, group: &str) -> Result<DeadLetters, BrokerError> {
+    pub(crate) fn dead_letters_of(&self, event: &str, group: &str) -> Result<DeadLetters, BrokerError> {
         let wiring = self.context().wiring();
         let route = wiring.route_by_name(event)?;
         let name = group.parse().map_err(|error: ductape_schema::NameError| {

@@ -349,6 +349,13 @@ impl Ductape {
         Ok(())
     }
 
+    #[cfg(feature = "store")]
+    pub(crate) async fn test_connections(
+        &self,
+    ) -> Result<Vec<(String, ductape_providers::connection::ConnectionReport)>, BrokerError> {
+        self.blueprint.test_connections().await
+    }
+
     /// What each consumer did since the program started.
     pub fn stats(&self) -> Vec<ConsumerStats> {
         let consumers = self.consumers();

@@ -11,6 +11,7 @@ use ductape_store::{StoreError, StoreErrorKind};
 use crate::clock;
 use crate::error::{BrokerError, ErrorCode};
 use crate::registry::Messaging;
+use crate::tracking::redeliver::{Kept, redeliver};
 
 /// How long a question waits for what was told before it to be written.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -43,7 +44,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
-    messaging: Messaging<'a>,
+    pub(super) messaging: Messaging<'a>,
 }
 
 /// Puts the program's own product and environment where a filter names none.
@@ -60,12 +61,14 @@ macro_rules! own {
     }};
 }
 
+pub(super) use own;
+
 impl<'a> Messages<'a> {
     pub(crate) fn new(messaging: Messaging<'a>) -> Self {
         Self { messaging }
     }
 
-    async fn tracking(&self) -> Result<Tracking, BrokerError> {
+    pub(super) async fn tracking(&self) -> Result<Tracking, BrokerError> {
         let wiring = self.messaging.ductape.context().wiring();
         let store = wiring.store("the history of messages")?;
         if let Some(recorder) = wiring.recorder() {
@@ -96,6 +99,65 @@ impl<'a> Messages<'a> {
             .message(&self.messaging.product, Some(env), message_id)
             .await;
         answer.map_err(|error| refused("the message can't be read", error))
+    }
+
+    /// Gives a message to a consumer group anew that has failed at it for good, and to no other: as the dead letter that its broker
+    /// has, or as a copy of what the store keeps. Of two that ask at once, one does.
+    ///
+    /// # Errors
+    ///
+    /// `EVENT_NOT_FOUND` when there is no such message, or the group never had it; `CONFIG_INVALID` when the group has not failed at it
+    /// for good; `REPLAY_EVENT_FAILED` when it could not be sent, after which it counts as failed again; `STORE_FAILED`.
+    pub async fn retry(&self, message_id: &str, consumer_tag: &str) -> Result<Message, BrokerError> {
+        let ductape = self.messaging.ductape;
+        let env = ductape.context().environment();
+        let tracking = self.tracking().await?;
+        let marked = tracking
+            .retry(
+                &self.messaging.product,
+                env,
+                message_id,
+                consumer_tag,
+                clock::wall(),
+            )
+            .await
+            .map_err(|error| refused("the message can't be retried", error))?;
+        let delivery = marked
+            .consumer_deliveries
+            .iter()
+            .find(|delivery| delivery.consumer_tag == consumer_tag);
+        let kept = Kept {
+            message_id: message_id.to_owned(),
+            payload: marked.payload.clone(),
+            key: marked.key.clone(),
+            metadata: marked.metadata.clone(),
+            redrive: delivery.map_or(1, |delivery| delivery.redrive_count),
+        };
+        let redrive = kept.redrive;
+        let why = match redeliver(ductape, &marked.event, consumer_tag, vec![kept]).await {
+            Ok((_, errors)) if errors.is_empty() => return Ok(marked),
+            Ok((_, errors)) => errors.join("; "),
+            Err(error) => error.to_string(),
+        };
+        if let Some(recorder) = ductape.context().wiring().recorder() {
+            recorder.not_given(&marked, consumer_tag, redrive, &why);
+        }
+        let text = format!("message {message_id:?} was not given to `{consumer_tag}`: {why}");
+        Err(BrokerError::new(ErrorCode::ReplayEventFailed, text))
+    }
+
+    /// Marks all deliveries of a message that have not finished as failed, with `error`. What is recorded of later attempts holds again.
+    ///
+    /// # Errors
+    ///
+    /// `EVENT_NOT_FOUND` when there is no such message, `CONFIG_INVALID` when nothing of it is pending, `STORE_FAILED`.
+    pub async fn fail(&self, message_id: &str, error: &str) -> Result<Message, BrokerError> {
+        let env = self.messaging.ductape.context().environment();
+        let tracking = self.tracking().await?;
+        let answer = tracking
+            .fail(&self.messaging.product, env, message_id, error, clock::wall())
+            .await;
+        answer.map_err(|error| refused("the message can't be failed", error))
     }
 
     /// A page of producers, most recently active first.
@@ -154,9 +216,10 @@ impl<'a> Messages<'a> {
 }
 
 /// What the store answers; what it refuses speaks for itself.
-fn refused(what: &str, error: StoreError) -> BrokerError {
+pub(super) fn refused(what: &str, error: StoreError) -> BrokerError {
     match error.kind() {
         StoreErrorKind::Invalid => BrokerError::new(ErrorCode::ConfigInvalid, error.to_string()),
+        StoreErrorKind::Missing => BrokerError::new(ErrorCode::EventNotFound, error.to_string()),
         _ => BrokerError::from_store(what, error),
     }
 }

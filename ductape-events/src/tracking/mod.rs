@@ -8,14 +8,20 @@
 //!
 //! [`Ductape::messaging`](crate::Ductape::messaging) asks: [`Messages`].
 
+mod brokers;
+#[macro_use]
 mod messages;
 mod policy;
 mod queue;
 mod record;
 mod recorder;
+mod redeliver;
+mod report;
 
+pub use brokers::Brokers;
 pub use messages::Messages;
 pub use policy::{Tracking, TrackingPolicy};
+pub use report::{DlqReport, ReplayOptions, ReplayReport, ReplayedCopy, ReprocessOptions};
 
 pub(crate) use policy::Policies;
 pub(crate) use recorder::Recorder;

@@ -25,6 +25,8 @@ pub(super) struct Tracked {
 pub(super) enum Happened {
     Produced(Arc<Tracked>, Outgoing),
     Attempted(Attempted),
+    /// It could not be given to a group anew.
+    NotGiven(Box<tracking::Attempted>),
 }
 
 /// A consumer had a message once.
@@ -90,6 +92,7 @@ impl Happened {
         match self {
             Self::Produced(tracked, _) => &tracked.place,
             Self::Attempted(attempted) => &attempted.tracked.place,
+            Self::NotGiven(attempted) => &attempted.topic,
         }
     }
 
@@ -97,6 +100,7 @@ impl Happened {
     pub(super) fn is_failure(&self) -> bool {
         match self {
             Self::Produced(..) => false,
+            Self::NotGiven(_) => true,
             Self::Attempted(attempted) => !matches!(attempted.outcome, Outcome::Success | Outcome::Duplicate),
         }
     }
@@ -120,11 +124,12 @@ impl Happened {
                     metadata: Some(metadata(&message.headers)),
                     process_id: Some(id.clone()),
                     session_tag: session_tag(&message.headers),
-                    replay_of: None,
+                    replay_of: message.headers.get(header::REPLAYED_FROM).map(str::to_owned),
                     payload: tracked.tracking.payloads.then_some(message.payload),
                     message_id: id,
                 }))
             }
+            Self::NotGiven(attempted) => Record::Attempted(attempted),
             Self::Attempted(attempted) => {
                 let Attempted {
                     tracked,

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use ductape_providers::{GroupName, Incoming, MessageId, Outgoing, TopicName};
+use ductape_providers::{GroupName, Incoming, MessageId, Outgoing, Route, TopicName};
 use ductape_store::Store;
-use ductape_store::tracking::{LeftOut, Record, TopicPlace, TrackingWriter};
+use ductape_store::tracking::{self, LeftOut, Message, Outcome, Record, TopicPlace, TrackingWriter};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -97,6 +97,30 @@ impl Recorder {
             let attempted = Attempted::new(tracked, group, message, attempt, result, elapsed);
             self.push(Happened::Attempted(attempted));
         }
+    }
+
+    /// Notes that a message could not be given to a group anew.
+    pub(crate) fn not_given(&self, message: &Message, group: &str, redrive: u32, why: &str) {
+        self.push(Happened::NotGiven(Box::new(tracking::Attempted {
+            topic: Arc::new(TopicPlace {
+                product: message.product.as_str().into(),
+                env: message.env.as_str().into(),
+                broker_tag: message.broker_tag.as_str().into(),
+                topic_tag: message.topic_tag.as_str().into(),
+            }),
+            message_id: message.message_id.clone(),
+            consumer_tag: group.into(),
+            redrive,
+            attempt: 1,
+            outcome: Outcome::Failed {
+                error: why.to_owned(),
+            },
+            started_at: clock::wall(),
+            elapsed: Duration::ZERO,
+            produced_at: None,
+            response_data: None,
+            original: None,
+        })));
     }
 
     fn push(&self, happened: Happened) {
@@ -229,11 +253,12 @@ impl Recorder {
 
     fn records(&self, taken: Taken) -> Vec<Record> {
         let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
-        let of = |message: &Outgoing| {
-            groups
+        let of = |message: &Outgoing| match &message.route {
+            Route::Topic => groups
                 .get(&message.topic)
                 .cloned()
-                .unwrap_or_else(|| Arc::new([]))
+                .unwrap_or_else(|| Arc::new([])),
+            Route::Group(group) | Route::DeadLetters(group) => Arc::new([group.as_str().into()]),
         };
         let at = clock::wall();
         let left_out = taken.left_out.into_iter().map(|(topic, count)| {

@@ -1,0 +1,120 @@
+//! Messages given to one group anew: dead letters sent back, and copies of what the store keeps.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use ductape_providers::{GroupName, Headers, MessageId, Outgoing, Route};
+use serde_json::Value;
+
+use crate::clock;
+use crate::envelope::header;
+use crate::error::{BrokerError, ErrorCode};
+use crate::produce;
+use crate::runtime::Ductape;
+use crate::wiring::TopicRoute;
+
+/// The most dead letters of the broker that are looked through.
+const LOOK_MAX: usize = 65_535;
+
+/// A message as the store keeps it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) message_id: String,
+    pub(super) payload: Option<Bytes>,
+    pub(super) key: Option<String>,
+    pub(super) metadata: Value,
+    /// How often it was given to the group anew, with this time.
+    pub(super) redrive: u32,
+}
+
+/// Gives messages to `group` anew, and to no other: each as the dead letter that the broker has, which that ends; or, where it has
+/// none, as a copy of what the store keeps. Answers the ids of those that the broker has confirmed, and why others were not sent.
+pub(super) async fn redeliver(
+    ductape: &Ductape,
+    event: &str,
+    group: &str,
+    kept: Vec<Kept>,
+) -> Result<(Vec<String>, Vec<String>), BrokerError> {
+    let letters = ductape.dead_letters_of(event, group)?;
+    let wanted: HashSet<MessageId> = kept
+        .iter()
+        .map(|kept| MessageId::from_text(&kept.message_id))
+        .collect();
+    let (mut sent, mut errors) = (Vec::new(), Vec::new());
+    match letters.reprocess_those(LOOK_MAX, |id| wanted.contains(id)).await {
+        Ok(report) => sent.extend(report.ids.iter().map(ToString::to_string)),
+        Err(error) => tracing::debug!(%event, group, %error, "the broker's dead letters can't be sent back"),
+    }
+    let route = ductape.context().wiring().route_by_name(event)?;
+    for kept in kept {
+        if sent.contains(&kept.message_id) {
+            continue;
+        }
+        let copied = copy(ductape, &route, &letters.group.name, &kept).await;
+        match copied {
+            Ok(()) => sent.push(kept.message_id),
+            Err(error) => errors.push(format!("{}: {error}", kept.message_id)),
+        }
+    }
+    Ok((sent, errors))
+}
+
+async fn copy(
+    ductape: &Ductape,
+    route: &TopicRoute,
+    group: &GroupName,
+    kept: &Kept,
+) -> Result<(), BrokerError> {
+    let mut message = outgoing(route, group, kept)?;
+    message.id = MessageId::from_text(&kept.message_id);
+    message.headers.insert(header::REDRIVE, kept.redrive.to_string());
+    produce::untracked(message, route, ductape.context()).await
+}
+
+/// What the store keeps, as a message to one group with a new id.
+pub(super) fn outgoing(route: &TopicRoute, group: &GroupName, kept: &Kept) -> Result<Outgoing, BrokerError> {
+    let refused = |text: String| Err(BrokerError::new(ErrorCode::ReplayRefused, text));
+    if !route.capability.route_to_group {
+        let text = "the topic's broker can't give a message to one group alone";
+        return Err(BrokerError::new(ErrorCode::Unsupported, text).with("event", route.topic.event()));
+    }
+    let Some(payload) = &kept.payload else {
+        return refused(format!(
+            "the payload of message {:?} was not kept; its topic's tracking keeps none",
+            kept.message_id
+        ));
+    };
+    let misfit = match serde_json::from_slice::<Value>(payload) {
+        Ok(value) => route.misfit(&value)?,
+        Err(_) => Some("it is not JSON".to_owned()),
+    };
+    if let Some(misfit) = misfit {
+        let text = format!(
+            "message {:?} does not fit the schema that `{}` has now: {misfit}",
+            kept.message_id,
+            route.topic.event()
+        );
+        return Err(BrokerError::new(ErrorCode::PayloadInvalid, text));
+    }
+    let mut message = Outgoing::new(route.topic.clone(), payload.clone());
+    message.route = Route::Group(group.clone());
+    message.key = kept.key.clone().map(Bytes::from);
+    message.published_at = clock::wall();
+    message.headers = headers(&kept.metadata);
+    Ok(message)
+}
+
+/// The headers, without those that tell of earlier attempts.
+fn headers(metadata: &Value) -> Headers {
+    let known: HashMap<&str, &str> = metadata
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+        .filter(|(name, _)| !name.starts_with("ductape-"))
+        .collect();
+    known
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
