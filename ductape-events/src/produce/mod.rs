@@ -108,10 +108,13 @@ async fn fill<'a, T: Topic>(
     ctx: &'a Context,
 ) -> publish::Batch<'a> {
     let mut batch = publish::Batch::new(route, ctx.wiring());
+    let mut next = events.next();
+    if next.is_none() {
+        return batch;
+    }
     // Anew for each batch: what is revoked meanwhile is refused from the next on.
     let options = checked(ProduceOptions::default(), ctx).await;
-    while batch.len() < most && batch.bytes() < BATCH_BYTES_MAX {
-        let Some(event) = events.next() else { break };
+    while let Some(event) = next.take() {
         let sealed = match &options {
             Ok(options) => seal(&event, route, options.clone(), ctx),
             Err(error) => Err(error.again()),
@@ -122,6 +125,9 @@ async fn fill<'a, T: Topic>(
         }
         if batch.len().is_multiple_of(ENCODED_AT_A_TIME) {
             tokio::task::yield_now().await;
+        }
+        if batch.len() < most && batch.bytes() < BATCH_BYTES_MAX {
+            next = events.next();
         }
     }
     batch
