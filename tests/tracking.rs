@@ -13,6 +13,8 @@
 
 #[path = "tracking/again.rs"]
 mod again;
+#[path = "tracking/sensitive.rs"]
+mod sensitive;
 #[allow(dead_code)] // the other suites use more of it
 #[path = "../ductape-store/tests/store/support.rs"]
 mod support;

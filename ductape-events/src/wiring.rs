@@ -68,6 +68,13 @@ impl TopicRoute {
         self.descriptor.is_some() || self.is_registered
     }
 
+    /// The topic's schema, where one is known.
+    #[cfg(feature = "store")]
+    pub(crate) fn schema(&self) -> Option<Value> {
+        let described = self.descriptor.map(|topic| (topic.schema)());
+        described.or_else(|| self.registered_schema.clone())
+    }
+
     /// Whether the topic's messages may have keys; of a topic without a type it is not known, so they may.
     pub(crate) fn is_keyed(&self) -> bool {
         self.descriptor.is_none_or(|topic| topic.key.is_some())
@@ -298,6 +305,10 @@ impl Wiring {
             validator: OnceLock::new(),
         };
         late.insert(event.to_owned(), Arc::new(route));
+        drop(late);
+        if let Some(recorder) = &self.recorder {
+            recorder.forget(event);
+        }
     }
 
     /// Whether the program began with topics of a broker.

@@ -15,6 +15,7 @@ mod duration;
 mod manifest;
 mod payload;
 mod private;
+mod sensitive;
 mod suggest;
 mod topic;
 

@@ -8,6 +8,7 @@ use crate::attr::{Args, Options};
 use crate::ctxt::Ctxt;
 use crate::derives::add_missing;
 use crate::private::Private;
+use crate::sensitive::mark_all;
 use crate::topic::model::{Derives, derived, last_is};
 
 /// What `#[payload(attribute)] item` becomes.
@@ -26,6 +27,7 @@ pub(crate) fn payload(attribute: TokenStream, item: &TokenStream) -> TokenStream
     }
     let options = Options::new(&cx, "#[payload]", &args.named, &["crate"], &[]);
     let private = Private::new(&cx, options.arg("crate"));
+    mark_all(&cx, &mut parsed);
     let attributes = match &mut parsed {
         Item::Struct(item) => Some(&mut item.attrs),
         Item::Enum(item) => Some(&mut item.attrs),

@@ -89,7 +89,7 @@ fn answer(slot: PublishSlot, route: &TopicRoute, wiring: &Wiring) -> Result<Prod
             let id = slot.message.id.clone();
             #[cfg(feature = "store")]
             if let Some(recorder) = wiring.recorder() {
-                recorder.produced(slot.message);
+                recorder.produced(slot.message, wiring);
             }
             Ok(ProduceReceipt::new(id, receipt))
         }

@@ -75,9 +75,11 @@ impl Session {
 
     fn report(&self, job: &Job, result: AttemptResult<'_>, elapsed: Duration) {
         #[cfg(feature = "store")]
-        if let Some(recorder) = self.consumer.scope.context.wiring().recorder() {
+        let wiring = self.consumer.scope.context.wiring();
+        #[cfg(feature = "store")]
+        if let Some(recorder) = wiring.recorder() {
             let (topic, group) = (&self.consumer.topic, &self.consumer.group.name);
-            recorder.attempted(topic, group, &job.message, job.attempt, result, elapsed);
+            recorder.attempted((topic, wiring), group, &job.message, job.attempt, result, elapsed);
         }
         self.consumer.report(&AttemptReport {
             event: self.consumer.topic.event().as_str(),

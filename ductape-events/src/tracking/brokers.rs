@@ -240,7 +240,7 @@ impl Brokers<'_> {
         };
         let mut copies = Vec::with_capacity(groups.len());
         for group in groups {
-            let mut copy = outgoing(&route, &group, &kept)?;
+            let mut copy = outgoing(&route, &group, &kept, ctx.wiring())?;
             copy.headers
                 .insert(header::REPLAYED_FROM, kept.message_id.as_str());
             let receipt = produce::sealed(copy, &route, ctx)

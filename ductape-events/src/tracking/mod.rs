@@ -10,6 +10,7 @@
 
 mod brokers;
 #[macro_use]
+mod mask;
 mod messages;
 mod policy;
 mod queue;

@@ -110,6 +110,7 @@ mod tests {
                 topic_tag: "paid".into(),
             }),
             tracking: Tracking::default(),
+            mask: None,
         })
     }
 

@@ -8,6 +8,7 @@ use ductape_providers::{GroupName, Headers, Incoming, MessageId, Outgoing};
 use ductape_store::tracking::{self, Original, Outcome, Record, TopicPlace};
 use serde_json::{Map, Value};
 
+use super::mask::Mask;
 use super::policy::Tracking;
 use crate::clock;
 use crate::envelope::header;
@@ -18,6 +19,18 @@ use crate::stats::AttemptResult;
 pub(super) struct Tracked {
     pub(super) place: Arc<TopicPlace>,
     pub(super) tracking: Tracking,
+    /// What is hidden of the payloads.
+    pub(super) mask: Option<Mask>,
+}
+
+impl Tracked {
+    /// A payload as it is kept.
+    fn kept(&self, payload: Bytes) -> Bytes {
+        match &self.mask {
+            Some(mask) => mask.hide(&payload),
+            None => payload,
+        }
+    }
 }
 
 /// One thing that happened to a message.
@@ -125,7 +138,7 @@ impl Happened {
                     process_id: Some(id.clone()),
                     session_tag: session_tag(&message.headers),
                     replay_of: message.headers.get(header::REPLAYED_FROM).map(str::to_owned),
-                    payload: tracked.tracking.payloads.then_some(message.payload),
+                    payload: tracked.tracking.payloads.then(|| tracked.kept(message.payload)),
                     message_id: id,
                 }))
             }
@@ -157,7 +170,7 @@ impl Happened {
                     original: original
                         .map(|original| *original)
                         .map(|(payload, key, headers)| Original {
-                            payload,
+                            payload: tracked.kept(payload),
                             key: key.as_deref().map(text),
                             metadata: Some(metadata(&headers)),
                         }),

@@ -10,12 +10,14 @@ use ductape_store::tracking::{self, LeftOut, Message, Outcome, Record, TopicPlac
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::mask::Mask;
 use super::policy::{Fate, Policies};
 use super::queue::{Queue, Taken};
 use super::record::{Attempted, Happened, Tracked};
 use crate::backoff::Growing;
 use crate::clock;
 use crate::stats::AttemptResult;
+use crate::wiring::Wiring;
 
 /// How much makes a write worth it at once.
 const WORTH: usize = 2_048;
@@ -68,8 +70,8 @@ impl Recorder {
     }
 
     /// Notes a message that its broker has confirmed.
-    pub(crate) fn produced(&self, message: Outgoing) {
-        let tracked = self.tracked(&message.topic);
+    pub(crate) fn produced(&self, message: Outgoing, wiring: &Wiring) {
+        let tracked = self.tracked(&message.topic, wiring);
         match tracked.tracking.fate(&message.id, false) {
             Fate::Kept => self.push(Happened::Produced(tracked, message)),
             Fate::Counted => {
@@ -83,14 +85,14 @@ impl Recorder {
     /// Notes what came of an attempt.
     pub(crate) fn attempted(
         &self,
-        topic: &TopicName,
+        (topic, wiring): (&TopicName, &Wiring),
         group: &GroupName,
         message: &Incoming,
         attempt: u32,
         result: AttemptResult<'_>,
         elapsed: Duration,
     ) {
-        let tracked = self.tracked(topic);
+        let tracked = self.tracked(topic, wiring);
         let failed = !matches!(result, AttemptResult::Handled);
         // One that is only counted was so when it was produced.
         if tracked.tracking.fate(&message.id, failed) == Fate::Kept {
@@ -140,13 +142,33 @@ impl Recorder {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tracked(&self, topic: &TopicName) -> Arc<Tracked> {
+    /// Looks at an event's schema again when it happens next.
+    pub(crate) fn forget(&self, event: &str) {
+        let mut known = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|topic, _| topic.event().as_str() != event);
+    }
+
+    /// Whether the store keeps what is sensitive of a topic's messages as `***`, so that they can't be sent from there.
+    pub(super) fn hides(&self, topic: &TopicName, wiring: &Wiring) -> bool {
+        self.tracked(topic, wiring).mask.is_some()
+    }
+
+    fn tracked(&self, topic: &TopicName, wiring: &Wiring) -> Arc<Tracked> {
         let known = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(tracked) = known.get(topic) {
             return Arc::clone(tracked);
         }
         drop(known);
         let event = topic.event();
+        let mut tracking = self.policies.of(event.as_str());
+        let mask = match wiring.route_of(topic) {
+            Ok(route) => route.schema().and_then(Mask::of),
+            // What the outbox has from other programs: what of it is sensitive is not known here.
+            Err(_) => {
+                tracking.payloads = false;
+                None
+            }
+        };
         let tracked = Tracked {
             place: Arc::new(TopicPlace {
                 product: Arc::clone(&self.product),
@@ -154,7 +176,8 @@ impl Recorder {
                 broker_tag: event.broker().into(),
                 topic_tag: event.topic().into(),
             }),
-            tracking: self.policies.of(event.as_str()),
+            tracking,
+            mask,
         };
         let mut known = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(topic.clone()).or_insert_with(|| Arc::new(tracked)))

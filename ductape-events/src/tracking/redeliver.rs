@@ -11,7 +11,7 @@ use crate::envelope::header;
 use crate::error::{BrokerError, ErrorCode};
 use crate::produce;
 use crate::runtime::Ductape;
-use crate::wiring::TopicRoute;
+use crate::wiring::{TopicRoute, Wiring};
 
 /// The most dead letters of the broker that are looked through.
 const LOOK_MAX: usize = 65_535;
@@ -65,18 +65,32 @@ async fn copy(
     group: &GroupName,
     kept: &Kept,
 ) -> Result<(), BrokerError> {
-    let mut message = outgoing(route, group, kept)?;
+    let mut message = outgoing(route, group, kept, ductape.context().wiring())?;
     message.id = MessageId::from_text(&kept.message_id);
     message.headers.insert(header::REDRIVE, kept.redrive.to_string());
     produce::untracked(message, route, ductape.context()).await
 }
 
 /// What the store keeps, as a message to one group with a new id.
-pub(super) fn outgoing(route: &TopicRoute, group: &GroupName, kept: &Kept) -> Result<Outgoing, BrokerError> {
+pub(super) fn outgoing(
+    route: &TopicRoute,
+    group: &GroupName,
+    kept: &Kept,
+    wiring: &Wiring,
+) -> Result<Outgoing, BrokerError> {
     let refused = |text: String| Err(BrokerError::new(ErrorCode::ReplayRefused, text));
     if !route.capability.route_to_group {
         let text = "the topic's broker can't give a message to one group alone";
         return Err(BrokerError::new(ErrorCode::Unsupported, text).with("event", route.topic.event()));
+    }
+    if wiring
+        .recorder()
+        .is_some_and(|recorder| recorder.hides(&route.topic, wiring))
+    {
+        return refused(format!(
+            "what is sensitive of message {:?} is not kept, so that the store can't send it; only its broker could",
+            kept.message_id
+        ));
     }
     let Some(payload) = &kept.payload else {
         return refused(format!(

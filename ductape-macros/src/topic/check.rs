@@ -8,6 +8,7 @@ use super::parse::{FieldInput, Kind, Shape};
 use super::serde::Serde;
 use crate::ctxt::Ctxt;
 use crate::private::{type_text, unraw};
+use crate::sensitive;
 use crate::suggest::{did_you_mean, listed};
 
 /// Reports every rule that `model` breaks.
@@ -16,6 +17,7 @@ pub(crate) fn topic(cx: &Ctxt, model: &TopicModel<'_>) {
     shape(cx, model);
     generics(cx, model);
     key(cx, model);
+    sensitive_fields(cx, model);
 }
 
 fn repeated(cx: &Ctxt, model: &TopicModel<'_>) {
@@ -240,5 +242,31 @@ fn skipped(cx: &Ctxt, ident: &syn::Ident, fields: &[FieldInput]) {
         let message =
             format!("`{ident}` cannot be the key: serde skips it, so that consumers would not see it");
         cx.error(ident, message);
+    }
+}
+
+fn sensitive_fields(cx: &Ctxt, model: &TopicModel<'_>) {
+    let all: Vec<&FieldInput> = match &model.input.shape {
+        Shape::Struct(fields, _) => fields.iter().collect(),
+        Shape::Enum(variants) => variants.iter().flat_map(|variant| &variant.fields).collect(),
+    };
+    for input in all {
+        let Some(attribute) = input.sensitive.first() else {
+            continue;
+        };
+        sensitive::check(cx, attribute, &input.field);
+        if let Some(twice) = input.sensitive.get(1) {
+            cx.error(twice, "the field is marked already; leave one of them out");
+        }
+        let is_key = |member: &Member| {
+            member_ident(member).is_some_and(|ident| input.field.ident.as_ref() == Some(ident))
+        };
+        if model.key.iter().any(is_key) {
+            cx.error(
+                attribute,
+                "the field is the key, which brokers and the store keep in the open; take another key, or leave \
+                 `#[sensitive]` out",
+            );
+        }
     }
 }

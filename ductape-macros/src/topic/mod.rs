@@ -12,7 +12,7 @@ mod check;
 mod expand;
 mod fallback;
 pub(crate) mod model;
-mod parse;
+pub(crate) mod parse;
 mod sample;
 pub(crate) mod serde;
 

@@ -3,6 +3,7 @@ use quote::ToTokens;
 use syn::{Attribute, Field, Fields, Generics, Item, Variant};
 
 use crate::attr::Args;
+use crate::sensitive;
 
 /// What the macro was given.
 pub(crate) struct TopicInput {
@@ -42,6 +43,7 @@ pub(crate) struct VariantInput {
 pub(crate) struct FieldInput {
     pub(crate) field: Field,
     pub(crate) samples: Vec<Attribute>,
+    pub(crate) sensitive: Vec<Attribute>,
 }
 
 impl TopicInput {
@@ -110,9 +112,11 @@ fn kind(fields: &Fields) -> Kind {
 fn fields(fields: &mut Fields) -> Vec<FieldInput> {
     let parse = |field: &mut Field| {
         let samples = take(&mut field.attrs, &["sample"]);
+        let sensitive = sensitive::mark(field);
         FieldInput {
             field: field.clone(),
             samples,
+            sensitive,
         }
     };
     fields.iter_mut().map(parse).collect()
