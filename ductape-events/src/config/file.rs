@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ductape_providers::EventName;
 use ductape_providers::config::{ProviderConfig, Secret, closest};
 
+#[cfg(feature = "store")]
+use crate::tracking::{Asked, Policies};
+
 use super::problem::{ConfigProblem, ConfigProblems, ProblemKind};
 
 /// A `ductape.toml` in which nothing is wrong. It prints without secrets.
@@ -15,6 +18,9 @@ pub struct Config {
     pub(super) default_environment: String,
     pub(super) store: Option<Secret>,
     pub(super) brokers: BTreeMap<String, BrokerConfig>,
+    /// What is recorded of topics that say nothing else.
+    #[cfg(feature = "store")]
+    pub(super) tracking: Asked,
 }
 
 /// A broker of the configuration.
@@ -24,6 +30,9 @@ pub struct BrokerConfig {
     pub(super) description: Option<String>,
     pub(super) environments: BTreeMap<String, EnvironmentConfig>,
     pub(super) topics: BTreeMap<String, TopicConfig>,
+    /// What is recorded, by the topic's tag.
+    #[cfg(feature = "store")]
+    pub(super) tracking: BTreeMap<String, Asked>,
     /// As it stands in the file, for the registry.
     #[cfg(feature = "store")]
     pub(super) written: super::written::WrittenBroker,
@@ -73,6 +82,16 @@ impl Config {
     #[cfg(feature = "store")]
     pub(crate) fn store(&self) -> Option<&str> {
         self.store.as_ref().map(Secret::expose)
+    }
+
+    /// What is recorded of each topic: what the file says comes before what the program does.
+    #[cfg(feature = "store")]
+    pub(crate) fn tracking(&self, policies: Policies) -> Policies {
+        let topics = self.brokers.iter().flat_map(|(tag, broker)| {
+            let topics = broker.tracking.iter();
+            topics.map(move |(topic, asked)| (format!("{tag}:{topic}"), *asked))
+        });
+        policies.asked(self.tracking, topics)
     }
 
     /// Whether the file names a store.

@@ -58,6 +58,8 @@ impl Config {
                 .unwrap_or_else(|| Self::ENVIRONMENT_DEFAULT.to_owned()),
             store: top.store,
             brokers: top.brokers,
+            #[cfg(feature = "store")]
+            tracking: top.tracking,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! ```toml
 //! product = "shop"                       # optional; DUCTAPE_PRODUCT comes before it
 //! store = "sqlite:shop.db"               # optional: where the store is, or "off"; DUCTAPE_STORE comes before it
+//! tracking = "failures"                  # optional: what the history has of topics that say nothing else; "all" otherwise
 //! environment = "dev"                    # where DUCTAPE_ENV is not set; "dev" if this is not set either
 //!
 //! [brokers.order-events]                 # the broker's tag: what stands before the `:` of an event's name
@@ -21,6 +22,8 @@
 //! [brokers.order-events.topics.order-created]
 //! name = "orders"                        # optional: its name on the broker
 //! description = "An order was placed."
+//! tracking = "sample(0.01)"              # optional: what the history has of it; "all", "failures" or "off"
+//! payloads = false                       # optional: whether the history keeps payloads
 //!
 //! [brokers.order-events.topics.order-created.queueUrls]
 //! prd = "https://sqs.us-east-1.amazonaws.com/123456789012/orders"

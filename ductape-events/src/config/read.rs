@@ -10,11 +10,15 @@ use super::document::{Document, pointer_to};
 use super::expand::Lookup;
 use super::file::{BrokerConfig, EnvironmentConfig, TopicConfig, instead};
 use super::problem::ConfigProblem;
+#[cfg(feature = "store")]
+use crate::tracking::Asked;
 
 type Table = Map<String, Value>;
 
 /// The URLs of one topic's queues by environment, each with its pointer.
 type QueueUrls<'a> = BTreeMap<&'a str, (String, &'a Value)>;
+
+const TOPIC_KEYS: [&str; 5] = ["name", "description", "queueUrls", "tracking", "payloads"];
 
 /// What a file says.
 pub(super) struct Top {
@@ -22,6 +26,8 @@ pub(super) struct Top {
     pub(super) environment: Option<String>,
     pub(super) store: Option<Secret>,
     pub(super) brokers: BTreeMap<String, BrokerConfig>,
+    #[cfg(feature = "store")]
+    pub(super) tracking: Asked,
 }
 
 /// What the file says; what is wrong goes to `problems`.
@@ -45,11 +51,20 @@ pub(super) fn read(document: &Document<'_>, lookup: Lookup<'_>, problems: &mut V
         root,
         "",
         "ductape.toml",
-        &["product", "environment", "store", "brokers"],
+        &[
+            "product",
+            "environment",
+            "store",
+            "brokers",
+            "tracking",
+            "payloads",
+        ],
     );
     let product = reader.tag_value(root, "product");
     let environment = reader.tag_value(root, "environment");
     let store = reader.text(root, "", "store").map(Secret::new);
+    #[cfg(feature = "store")]
+    let tracking = reader.tracking(root, "");
     let mut brokers = BTreeMap::new();
     for (tag, pointer, broker) in reader.tables(root, "", "brokers") {
         reader.check_tag(tag, &pointer, "a broker's tag");
@@ -64,6 +79,8 @@ pub(super) fn read(document: &Document<'_>, lookup: Lookup<'_>, problems: &mut V
         environment,
         store,
         brokers,
+        #[cfg(feature = "store")]
+        tracking,
     }
 }
 
@@ -85,10 +102,14 @@ impl Reader<'_> {
             &["name", "description", "environments", "topics"],
         );
         let mut topics = BTreeMap::new();
+        #[cfg(feature = "store")]
+        let mut tracking = BTreeMap::new();
         let mut queue_urls = BTreeMap::new();
         for (tag, pointer, topic) in self.tables(table, pointer, "topics") {
             self.check_tag(tag, &pointer, "a topic's tag");
-            self.unknown_keys(topic, &pointer, "a topic", &["name", "description", "queueUrls"]);
+            self.unknown_keys(topic, &pointer, "a topic", &TOPIC_KEYS);
+            #[cfg(feature = "store")]
+            tracking.insert(tag.to_owned(), self.tracking(topic, &pointer));
             queue_urls.insert(tag, self.queue_urls(topic, &pointer));
             let config = TopicConfig {
                 name: self.text(topic, &pointer, "name"),
@@ -124,6 +145,8 @@ impl Reader<'_> {
             description: self.text(table, pointer, "description"),
             environments,
             topics,
+            #[cfg(feature = "store")]
+            tracking,
             #[cfg(feature = "store")]
             written: self.document.written(pointer),
         }
@@ -196,6 +219,30 @@ impl Reader<'_> {
             config: Box::new(config),
             allow,
         })
+    }
+
+    /// What is to be recorded: `tracking` and `payloads`.
+    #[cfg(feature = "store")]
+    fn tracking(&mut self, table: &Table, pointer: &str) -> Asked {
+        let at = pointer_to(pointer, "tracking");
+        let policy = match self.text(table, pointer, "tracking").map(|text| text.parse()) {
+            None => None,
+            Some(Ok(policy)) => Some(policy),
+            Some(Err(problem)) => {
+                self.find(&at, problem);
+                None
+            }
+        };
+        let payloads = match table.get("payloads") {
+            None => None,
+            Some(Value::Bool(payloads)) => Some(*payloads),
+            Some(other) => {
+                let message = format!("is {}; write `true` or `false`", kind_of(other));
+                self.find(&pointer_to(pointer, "payloads"), message);
+                None
+            }
+        };
+        Asked { policy, payloads }
     }
 
     /// A list of names.

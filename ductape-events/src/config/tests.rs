@@ -342,3 +342,17 @@ fn the_example_in_the_documentation_is_good() {
     let event = "order-events:order-created".parse().unwrap();
     assert_eq!(config.physical_name(&event), Some("orders"));
 }
+
+#[cfg(feature = "store")]
+#[test]
+fn what_is_recorded_is_checked() {
+    let text = "tracking = \"sometimes\"\npayloads = 1\n[brokers.b.environments.dev]\ntype = \"EMBEDDED\"\n\
+                [brokers.b.topics.t]\ntracking = \"sample(7)\"\npayloads = false\n";
+    let problems = Config::parse(text, "ductape.toml", &|_| None).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "ductape.toml:1: tracking: must be `all`, `failures`, `sample(0.01)` or `off`\n\
+         ductape.toml:2: payloads: is a number; write `true` or `false`\n\
+         ductape.toml:6: brokers.b.topics.t.tracking: the share of `sample(…)` is a number from 0 to 1, as in `sample(0.01)`"
+    );
+}

@@ -155,6 +155,8 @@ impl Blueprint {
             findings.extend(brokers.check(&tags));
             refuse(findings)?;
         }
+        #[cfg(feature = "store")]
+        let tracking = brokers.tracking(self.tracking.clone());
         let connected = brokers.connect(&tags).await?;
 
         let (wiring, mut topics) = self.route(&program, &connected)?;
@@ -162,7 +164,7 @@ impl Blueprint {
         #[cfg(feature = "store")]
         let wiring = wiring
             .with_session_keys(session_keys)
-            .with_recorder(&producer_name(), self.tracking.clone());
+            .with_recorder(&producer_name(), tracking);
         let context = Context::new(Arc::new(wiring));
         let allowed = Allowed([self.allowed.clone(), connected.allowed()].concat());
         let parts = check::Parts {

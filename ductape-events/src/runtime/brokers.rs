@@ -95,6 +95,15 @@ impl Brokers {
         })
     }
 
+    /// What is recorded: what the file says comes before what the program does.
+    #[cfg(feature = "store")]
+    pub(super) fn tracking(&self, policies: crate::tracking::Policies) -> crate::tracking::Policies {
+        match &self.config {
+            Some(config) => config.tracking(policies),
+            None => policies,
+        }
+    }
+
     /// Opens the store that the environment names; a program that is all in code has none unless it is given one, and in the
     /// test mode the environment is not asked.
     #[cfg(feature = "store")]

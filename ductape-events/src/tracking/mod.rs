@@ -9,8 +9,8 @@
 //! [`Ductape::messaging`](crate::Ductape::messaging) asks: [`Messages`].
 
 mod brokers;
-#[macro_use]
 mod mask;
+#[macro_use]
 mod messages;
 mod policy;
 mod queue;
@@ -24,5 +24,5 @@ pub use messages::Messages;
 pub use policy::{Tracking, TrackingPolicy};
 pub use report::{DlqReport, ReplayOptions, ReplayReport, ReplayedCopy, ReprocessOptions};
 
-pub(crate) use policy::Policies;
+pub(crate) use policy::{Asked, Policies};
 pub(crate) use recorder::Recorder;

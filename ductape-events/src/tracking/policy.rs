@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
+use std::str::FromStr;
 
 use ductape_providers::MessageId;
 
@@ -19,6 +20,27 @@ pub enum TrackingPolicy {
     Sample(f64),
     /// Nothing.
     Off,
+}
+
+impl FromStr for TrackingPolicy {
+    type Err = String;
+
+    /// As `ductape.toml` writes it: `all`, `failures`, `sample(0.01)`, `off`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let share = text
+            .strip_prefix("sample(")
+            .and_then(|rest| rest.strip_suffix(')'));
+        match (text, share) {
+            ("all", _) => Ok(Self::All),
+            ("failures", _) => Ok(Self::Failures),
+            ("off", _) => Ok(Self::Off),
+            (_, Some(share)) => match share.trim().parse() {
+                Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self::Sample(share)),
+                _ => Err("the share of `sample(…)` is a number from 0 to 1, as in `sample(0.01)`".to_owned()),
+            },
+            _ => Err("must be `all`, `failures`, `sample(0.01)` or `off`".to_owned()),
+        }
+    }
 }
 
 /// What is recorded of a topic.
@@ -88,7 +110,33 @@ pub(crate) struct Policies {
     pub(crate) of: HashMap<String, Tracking>,
 }
 
+/// What a file says of it; it comes before what the program says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Asked {
+    pub(crate) policy: Option<TrackingPolicy>,
+    pub(crate) payloads: Option<bool>,
+}
+
+impl Asked {
+    fn of(self, tracking: Tracking) -> Tracking {
+        Tracking {
+            policy: self.policy.unwrap_or(tracking.policy),
+            payloads: self.payloads.unwrap_or(tracking.payloads),
+        }
+    }
+}
+
 impl Policies {
+    /// With what the file asks for: for all topics, and for single ones by their events' names.
+    pub(crate) fn asked(mut self, all: Asked, topics: impl Iterator<Item = (String, Asked)>) -> Self {
+        self.usual = all.of(self.usual);
+        for (event, asked) in topics {
+            let before = self.of(&event);
+            self.of.insert(event, asked.of(before));
+        }
+        self
+    }
+
     pub(super) fn of(&self, event: &str) -> Tracking {
         self.of.get(event).copied().unwrap_or(self.usual)
     }
@@ -98,7 +146,7 @@ impl Policies {
 mod tests {
     use ductape_providers::MessageId;
 
-    use super::{Fate, Tracking, TrackingPolicy};
+    use super::{Asked, Fate, Policies, Tracking, TrackingPolicy};
 
     fn kept(policy: TrackingPolicy, failed: bool) -> usize {
         let tracking = Tracking {
@@ -107,6 +155,55 @@ mod tests {
         };
         let ids = (0..1_000).map(|n| MessageId::from_text(&format!("m-{n}")));
         ids.filter(|id| tracking.fate(id, failed) == Fate::Kept).count()
+    }
+
+    #[test]
+    fn a_file_comes_before_the_program() {
+        let asked = |policy, payloads| Asked { policy, payloads };
+        let mut policies = Policies::default();
+        policies.usual.payloads = false;
+        let own = Tracking {
+            policy: TrackingPolicy::Off,
+            payloads: true,
+        };
+        policies.of.insert("shop:paid".to_owned(), own);
+        let topics = [
+            ("shop:paid".to_owned(), asked(None, Some(false))),
+            (
+                "shop:sent".to_owned(),
+                asked(Some(TrackingPolicy::Off), Some(true)),
+            ),
+        ];
+        let policies = policies.asked(asked(Some(TrackingPolicy::Failures), None), topics.into_iter());
+        let of = |event| (policies.of(event).policy, policies.of(event).payloads);
+        assert_eq!(of("shop:paid"), (TrackingPolicy::Off, false));
+        assert_eq!(of("shop:sent"), (TrackingPolicy::Off, true));
+        assert_eq!(of("shop:other"), (TrackingPolicy::Failures, false));
+    }
+
+    #[test]
+    fn a_policy_is_read_as_it_is_written() {
+        for (text, policy) in [
+            ("all", TrackingPolicy::All),
+            ("failures", TrackingPolicy::Failures),
+            ("sample(0.01)", TrackingPolicy::Sample(0.01)),
+            ("sample( 1 )", TrackingPolicy::Sample(1.0)),
+            ("off", TrackingPolicy::Off),
+        ] {
+            assert_eq!(text.parse(), Ok(policy), "{text}");
+        }
+        for text in [
+            "",
+            "ALL",
+            "sample",
+            "sample()",
+            "sample(2)",
+            "sample(-1)",
+            "sample(NaN)",
+            "sample(inf)",
+        ] {
+            assert!(text.parse::<TrackingPolicy>().is_err(), "{text}");
+        }
     }
 
     #[test]

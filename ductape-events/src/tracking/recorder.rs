@@ -161,14 +161,10 @@ impl Recorder {
         drop(known);
         let event = topic.event();
         let mut tracking = self.policies.of(event.as_str());
-        let mask = match wiring.route_of(topic) {
-            Ok(route) => route.schema().and_then(Mask::of),
-            // What the outbox has from other programs: what of it is sensitive is not known here.
-            Err(_) => {
-                tracking.payloads = false;
-                None
-            }
-        };
+        let route = wiring.route_of(topic);
+        // What the outbox has from other programs: what of it is sensitive is not known here.
+        tracking.payloads &= route.is_ok();
+        let mask = route.ok().and_then(|route| Mask::of(route.schema()?));
         let tracked = Tracked {
             place: Arc::new(TopicPlace {
                 product: Arc::clone(&self.product),

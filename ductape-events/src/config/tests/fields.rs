@@ -40,7 +40,7 @@ fn at_the_top_and_in_brokers() {
         (
             "product = \"shop\"",
             "colour = \"red\"",
-            "ductape.toml:1: colour: is not a key of ductape.toml; its keys are `product`, `environment`, `store`, `brokers`"
+            "ductape.toml:1: colour: is not a key of ductape.toml; its keys are `product`, `environment`, `store`, `brokers`, `tracking`, `payloads`"
                 .to_owned(),
         ),
         (
