@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ductape_events::conformance::{TEST_MODE, cases};
-use ductape_events::providers::conformance::{self, Case, Filter, Outcome, Report, run_cases};
+use ductape_events::providers::conformance::{self, Case, Filter, Outcome, Report, Row, run_cases};
 
 use crate::harness::Broker;
 use crate::remote::Remote;
@@ -45,16 +45,17 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// One row a case, one column a broker; then how each did.
+/// One row a case, one column a broker, with the milliseconds that it took; then how each did.
 fn lines(reports: &[Report]) -> String {
     let mut table = format!("\n{:<6} {:<56}", "id", "case");
     for report in reports {
-        let _ = write!(table, " {:<10}", report.harness);
+        let _ = write!(table, " {:<14}", report.harness);
     }
     for (at, row) in reports[0].rows.iter().enumerate() {
         let _ = write!(table, "\n{:<6} {:<56}", row.case.id, row.case.name);
         for report in reports {
-            let _ = write!(table, " {:<10}", word(&report.rows[at].outcome));
+            let Row { outcome, took, .. } = &report.rows[at];
+            let _ = write!(table, " {} {:<6}", word(outcome), took.as_millis());
         }
     }
     for report in reports {

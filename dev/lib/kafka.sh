@@ -75,6 +75,9 @@ group.consumer.min.heartbeat.interval.ms=100
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 log.cleaner.dedupe.buffer.size=16777216
+# After a crash each partition's files are looked through before it serves, and the tests leave thousands of partitions.
+num.recovery.threads.per.data.dir=16
+log.index.size.max.bytes=65536
 END
     for listener in sasl both; do
         echo "listener.name.$listener.plain.sasl.jaas.config=$module.plain.PlainLoginModule required user_$user=\"$password\";"

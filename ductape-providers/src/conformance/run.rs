@@ -87,6 +87,14 @@ pub async fn run_cases(harness: Arc<dyn Harness>, cases: &[Case], filter: &Filte
             (at, row)
         }
     };
+    // First, since a server that was killed looks through all that it has, which the other cases make much of.
+    for (at, case) in chosen
+        .iter()
+        .enumerate()
+        .filter(|(_, case)| case.wants == Wants::Server)
+    {
+        rows.push(row(at, *case).await);
+    }
     let mut running = JoinSet::new();
     for (at, case) in chosen
         .iter()
@@ -99,13 +107,6 @@ pub async fn run_cases(harness: Arc<dyn Harness>, cases: &[Case], filter: &Filte
         if let Ok(done) = done {
             rows.push(done);
         }
-    }
-    for (at, case) in chosen
-        .iter()
-        .enumerate()
-        .filter(|(_, case)| case.wants == Wants::Server)
-    {
-        rows.push(row(at, *case).await);
     }
     rows.sort_by_key(|(at, _)| *at);
     Report {

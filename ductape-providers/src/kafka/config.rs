@@ -68,7 +68,7 @@ pub(super) fn common(config: &KafkaConfig) -> ClientConfig {
     client.set("socket.keepalive.enable", "true");
     client.set("socket.connection.setup.timeout.ms", "10000");
     // The default of 10 s is a long time to notice that a broker is back.
-    client.set("reconnect.backoff.max.ms", "3000");
+    client.set("reconnect.backoff.max.ms", "1000");
     // At 5 minutes, new partitions would be noticed late.
     client.set("topic.metadata.refresh.interval.ms", "60000");
     client.set("security.protocol", protocol(config));
@@ -135,7 +135,9 @@ pub(super) fn consumer(config: &KafkaConfig, group_id: &str) -> ClientConfig {
     client.set("auto.offset.reset", "earliest");
     client.set("partition.assignment.strategy", "cooperative-sticky");
     client.set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string());
-    client.set("heartbeat.interval.ms", "1000");
+    // The answer to a heartbeat says that the group shares its partitions anew, so that a member that comes waits as long as
+    // this, once or twice. The default of 3 s is long for that.
+    client.set("heartbeat.interval.ms", "500");
     // What the client fetches ahead, a partition: the defaults of 64 MiB and of a pause of 1 s once it is there are made
     // for programs that read few partitions.
     client.set("queued.max.messages.kbytes", "16384");

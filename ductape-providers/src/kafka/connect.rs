@@ -21,7 +21,9 @@ use crate::provider_dyn::AnyProvider;
 /// How long a connection is tried: below the 10 s in which a program is told.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long the client is asked before its errors are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a server that ends each connection is tried: it may be starting, or not be what the configuration says.
+const DOWN_WAIT: Duration = Duration::from_secs(3);
 
 /// A client without a group: it answers questions.
 pub(super) type Asking = BaseConsumer<Watch>;
@@ -54,7 +56,7 @@ pub(crate) async fn connect(config: &KafkaConfig) -> Result<AnyProvider> {
         move || log_in(&config)
     })
     .await?
-    .map_err(|error| error.with("address", config.address()))?;
+    .map_err(|failed| failed.error.with("address", config.address()))?;
     Ok(Arc::new(Kafka::new(config, asking)?))
 }
 
@@ -68,42 +70,58 @@ pub(super) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send +
     })
 }
 
+/// Why nobody is logged in.
+struct Failed {
+    error: Error,
+    /// Whether it failed at the encryption.
+    encrypting: bool,
+}
+
 /// A client that has been answered once. What the cluster refuses ends it: nothing is tried again and again.
-fn log_in(config: &KafkaConfig) -> Result<(Asking, Metadata)> {
+fn log_in(config: &KafkaConfig) -> std::result::Result<(Asking, Metadata), Failed> {
     let watch = Watch::default();
     let client = config::asking(config);
-    let asking = Asking::from_config_and_context(&client, watch.clone())
-        .map_err(|error| of_client(&error, "connect"))?;
+    let asking = Asking::from_config_and_context(&client, watch.clone()).map_err(|error| Failed {
+        error: of_client(&error, "connect"),
+        encrypting: false,
+    })?;
     let until = clock::now() + CONNECT_TIMEOUT;
     loop {
         let answer = asking.fetch_metadata(Some(NO_TOPIC), LOOK_EVERY);
         listen(&asking);
-        match answer {
+        let error = match answer {
             Ok(metadata) => return Ok((asking, metadata)),
-            Err(error) => {
-                if let Some((_, refused)) = watch.take_refused() {
-                    return Err(refused);
-                }
-                if clock::now() > until {
-                    let error = of_client(&error, "connect");
-                    return Err(match error.kind() {
-                        ErrorKind::Timeout => {
-                            let text = "a broker takes the connection and does not answer; check the port, and whether it \
-                                        wants `ssl` or `sasl`";
-                            Error::new(ErrorKind::Unreachable, text).with("provider", "kafka")
-                        }
-                        // A listener without TLS closes the connection at the first byte.
-                        ErrorKind::Unreachable if config.ssl => {
-                            let text = "the connection is closed while it is being encrypted; check the port, and whether its \
-                                        listener is one for TLS";
-                            Error::new(ErrorKind::Unreachable, text)
-                                .with("provider", "kafka")
-                                .with_source(error)
-                        }
-                        _ => error,
-                    });
-                }
-            }
+            Err(error) => of_client(&error, "connect"),
+        };
+        if let Some((_, error)) = watch.take_refused() {
+            let encrypting = error.kind() == ErrorKind::Unreachable;
+            return Err(Failed { error, encrypting });
+        }
+        let now = clock::now();
+        if watch.down_since().is_some_and(|since| now > since + DOWN_WAIT) {
+            let encrypting = watch.is_unencrypted();
+            let text = if encrypting {
+                "the broker ends the connection instead of encrypting it; check `ssl` and the port"
+            } else {
+                "the broker ends each connection, or takes none; check the port, and whether it wants `ssl` or `sasl`"
+            };
+            return Err(Failed {
+                error: Error::new(ErrorKind::Unreachable, text).with("provider", "kafka"),
+                encrypting,
+            });
+        }
+        if now > until {
+            let silent = error.kind() == ErrorKind::Timeout;
+            let text = "a broker takes the connection and does not answer; check the port, and whether it wants \
+                        `ssl` or `sasl`";
+            return Err(Failed {
+                error: if silent {
+                    Error::new(ErrorKind::Unreachable, text).with("provider", "kafka")
+                } else {
+                    error
+                },
+                encrypting: silent && config.ssl,
+            });
         }
     }
 }
@@ -134,21 +152,24 @@ pub(crate) async fn test_connection(config: &KafkaConfig) -> ConnectionReport {
         let config = config.clone();
         blocking(move || log_in(&config).map(|(_, metadata)| describe(&metadata)))
     };
-    let tried = async { trying.await.and_then(|answer| answer) };
     let last = if config.sasl.is_some() {
         "authenticate"
     } else {
         "authorize"
     };
     if !config.ssl {
-        probe.step(last, async { Ok((tried.await?, ())) }).await;
+        let tried = async { Ok((trying.await?.map_err(|failed| failed.error)?, ())) };
+        probe.step(last, tried).await;
         return probe.finish();
     }
     // The client encrypts and logs in at one go; what failed tells which of the two did not work.
     let encrypting = async {
-        match tried.await {
-            Err(error) if is_of_encryption(&error) => Err(error),
-            answer => Ok(("TLS, by OpenSSL".to_owned(), answer)),
+        match trying.await? {
+            Err(failed) if failed.encrypting => Err(failed.error),
+            answer => Ok((
+                "TLS, by OpenSSL".to_owned(),
+                answer.map_err(|failed| failed.error),
+            )),
         }
     };
     if let Some(answer) = probe.step("encrypt", encrypting).await {
@@ -156,10 +177,6 @@ pub(crate) async fn test_connection(config: &KafkaConfig) -> ConnectionReport {
         probe.step(last, std::future::ready(answer)).await;
     }
     probe.finish()
-}
-
-fn is_of_encryption(error: &Error) -> bool {
-    error.kind() == ErrorKind::Unreachable
 }
 
 fn describe(metadata: &Metadata) -> String {

@@ -95,6 +95,25 @@ const TABLE: &[(Code, ErrorKind, bool, &str)] = &[
         "the partition has another leader now",
     ),
     (
+        Code::FencedLeaderEpoch,
+        ErrorKind::Unreachable,
+        PASSES,
+        "the partition has another leader now",
+    ),
+    // A broker hears of a topic that was just created later than the client.
+    (
+        Code::UnknownLeaderEpoch,
+        ErrorKind::Unreachable,
+        PASSES,
+        "the broker does not know the partition's leader yet",
+    ),
+    (
+        Code::OffsetNotAvailable,
+        ErrorKind::Unreachable,
+        PASSES,
+        "the partition's new leader does not know its end yet",
+    ),
+    (
         Code::ReplicaNotAvailable,
         ErrorKind::Unreachable,
         PASSES,

@@ -6,7 +6,10 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use tokio::time::Instant;
+
 use super::error::of_code;
+use crate::clock;
 use crate::error::Error;
 
 /// Hears what a client says. Clones hear together.
@@ -18,6 +21,8 @@ struct Heard {
     /// What will not pass: a refused login, an encryption that failed.
     refused: Option<(Code, String)>,
     fatal: bool,
+    down_since: Option<Instant>,
+    unencrypted: bool,
 }
 
 impl Watch {
@@ -30,6 +35,16 @@ impl Watch {
         let (code, reason) = self.heard().refused.take()?;
         let error = of_code(code, "connect").with("reason", reason);
         Some((code, error))
+    }
+
+    /// When it was heard first that every broker ended the connection, or took none.
+    pub(super) fn down_since(&self) -> Option<Instant> {
+        self.heard().down_since
+    }
+
+    /// Whether a broker ended a connection instead of encrypting it.
+    pub(super) fn is_unencrypted(&self) -> bool {
+        self.heard().unencrypted
     }
 
     /// Whether the client has given up and must be made anew.
@@ -67,6 +82,13 @@ impl ClientContext for Watch {
                 self.heard().refused.get_or_insert((code, reason));
             }
             Some(Code::Fatal) => self.heard().fatal = true,
+            // The client says nothing else of a server that ends the connection at the first bytes of TLS.
+            Some(Code::BrokerTransportFailure) if reason.contains("SSL handshake failed") => {
+                self.heard().unencrypted = true;
+            }
+            Some(Code::AllBrokersDown) => {
+                self.heard().down_since.get_or_insert_with(clock::now);
+            }
             _ => {}
         }
     }

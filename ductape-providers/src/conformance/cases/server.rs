@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{numbered, text};
 use crate::clock;
@@ -41,19 +42,28 @@ fn server(context: &Context) -> Result<Arc<dyn Server>, Failure> {
     server.ok_or_else(|| Failure::new("the harness has no server to stop"))
 }
 
-/// Publishes until the broker confirms.
-async fn publish_surely(client: &Client, message: Outgoing) -> Result<(), Failure> {
-    // The server is stopped twice, and may be slow to come back.
-    let deadline = clock::now() + 4 * BACK_WITHIN;
+/// Since when the server is there; `None` while it is not.
+type Since = watch::Receiver<Option<Instant>>;
+
+/// Publishes until the broker confirms, which may take as long as the server is away and [`BACK_WITHIN`] more.
+async fn publish_surely(client: &Client, message: Outgoing, since: &Since) -> Result<(), Failure> {
     loop {
-        match client.try_publish_one(message.clone()).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_temporary() && clock::now() < deadline => {
-                sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => return Err(Failure::step(format!("publish of {}", message.id), &error)),
+        let Err(error) = client.try_publish_one(message.clone()).await else {
+            return Ok(());
+        };
+        let late = since
+            .borrow()
+            .is_some_and(|since| clock::now().duration_since(since) > BACK_WITHIN);
+        if late || !error.is_temporary() {
+            return Err(Failure::step(format!("publish of {}", message.id), &error));
         }
+        sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The server is there, from now on.
+fn back() -> Since {
+    watch::channel(Some(clock::now())).1
 }
 
 /// A reader that is made again when its subscription is lost.
@@ -107,12 +117,13 @@ async fn reconnect_while_publishing(context: Context) -> Result<(), Failure> {
     let server = server(&context)?;
     let (client, topic, group) = (context.connect().await?, context.topic("t")?, context.group("g")?);
     client.declare(&topic, &[&group]).await?;
+    let (there, since) = watch::channel(Some(clock::now()));
     let mut publishing = JoinSet::new();
     for publisher in 0..PUBLISHERS {
-        let (client, topic) = (client.clone(), topic.clone());
+        let (client, topic, since) = (client.clone(), topic.clone(), since.clone());
         publishing.spawn(async move {
             for i in 0..EACH {
-                publish_surely(&client, text(&topic, &format!("{publisher}-{i}"))).await?;
+                publish_surely(&client, text(&topic, &format!("{publisher}-{i}")), &since).await?;
                 // Slow enough to be at it when the server goes.
                 sleep(Duration::from_millis(20)).await;
             }
@@ -121,8 +132,10 @@ async fn reconnect_while_publishing(context: Context) -> Result<(), Failure> {
     }
     for _ in 0..2 {
         sleep(Duration::from_millis(300)).await;
+        there.send_replace(None);
         server.stop().await?;
         server.start().await?;
+        there.send_replace(Some(clock::now()));
     }
     while let Some(done) = publishing.join_next().await {
         done.map_err(|error| Failure::new(format!("a publisher panicked: {error}")))??;
@@ -166,7 +179,7 @@ async fn restart_between(context: Context) -> Result<(), Failure> {
     server.stop().await?;
     server.start().await?;
     for i in 10..20 {
-        publish_surely(&client, text(&topic, &i.to_string())).await?;
+        publish_surely(&client, text(&topic, &i.to_string()), &back()).await?;
     }
     let mut reader = Lasting {
         client: &client,
@@ -185,7 +198,7 @@ async fn a_server_that_is_down_is_told(context: Context) -> Result<(), Failure> 
     let told = told_down(&client, &topic).await;
     server.start().await?;
     told?;
-    publish_surely(&client, text(&topic, "back")).await?;
+    publish_surely(&client, text(&topic, "back"), &back()).await?;
     let answer = client.provider().ping_dyn().await;
     answer.map_err(|error| Failure::step("ping, once the server was back and had taken a publish", &error))
 }
