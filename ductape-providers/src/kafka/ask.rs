@@ -8,7 +8,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::config::ASK_TIMEOUT;
+pub(super) use super::config::ASK_TIMEOUT;
 use super::connect::{Asking, NO_TOPIC, listen};
 use super::error::{of_client, of_code};
 use super::tracker::Mark;
@@ -50,6 +50,38 @@ pub(super) fn partitions(asking: &Asking, topic: &str) -> Result<Option<Vec<Part
             });
             Ok(Some(facts.collect()))
         }
+    }
+}
+
+/// How many partitions a topic has; 0 when there is no such topic.
+pub(super) fn count<C: rdkafka::consumer::ConsumerContext>(
+    client: &rdkafka::consumer::BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<i32> {
+    let failed = |error: Error| error.with("topic", topic);
+    let until = clock::now() + timeout;
+    loop {
+        let error = match client.fetch_metadata(Some(topic), timeout) {
+            Ok(metadata) => {
+                let Some(found) = metadata.topics().first() else {
+                    return Ok(0);
+                };
+                match found.error() {
+                    None => return Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)),
+                    Some(
+                        RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+                        | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+                    ) => return Ok(0),
+                    Some(error) => of_code(error.into(), "look at a topic"),
+                }
+            }
+            Err(error) => of_client(&error, "look at a topic"),
+        };
+        if !error.is_temporary() || clock::now() > until {
+            return Err(failed(error));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::ask::{ask_committed, marks_list, read_marks};
 use super::config::ASK_TIMEOUT;
 use super::error::{of_client, of_code};
+use super::retries::Retries;
 use super::shared::Shared;
 use super::state::{Ask, Partition, Queue, Received};
 use super::tracker::Mark;
@@ -34,6 +36,8 @@ const PAUSE_AFTER: Duration = Duration::from_millis(500);
 const REVOKE_WAIT: Duration = Duration::from_secs(10);
 /// How long the client may take to begin elsewhere.
 const SEEK_WAIT: Duration = Duration::from_secs(3);
+/// How often it is looked whether the retries have other partitions; the client looks as often at those of the topic.
+const RETRIES_LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// What a member reads.
 #[derive(Debug)]
@@ -87,6 +91,7 @@ impl Reads {
 pub(super) struct Context {
     shared: Arc<Shared>,
     reads: Arc<Reads>,
+    retries: Retries,
     watch: Watch,
     /// How often partitions were shared or set anew.
     round: AtomicU64,
@@ -111,13 +116,32 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn pre_rebalance(&self, client: &Client, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(list) => self.assign(client, list),
-            Rebalance::Revoke(list) => self.revoke(client, list),
-            Rebalance::Error(error) => {
+    fn rebalance(&self, client: &Client, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let cooperative = matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let done = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            let all = self.retries.come_with(client, &self.reads, list);
+            self.assign(client, &all);
+            if cooperative {
+                client.incremental_assign(&all)
+            } else {
+                client.assign(&all)
+            }
+        } else {
+            let all = self.retries.go_with(&self.reads, list);
+            if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+                self.revoke(client, &all);
+            } else {
+                let error = Code::from(error);
                 tracing::warn!(%error, topic = self.reads.main, "partitions could not be shared");
             }
+            if cooperative {
+                client.incremental_unassign(&all)
+            } else {
+                client.unassign()
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, topic = self.reads.main, "partitions could not be taken over or given away");
         }
     }
 }
@@ -215,6 +239,9 @@ struct Thread {
     full_since: Option<Instant>,
     paused: bool,
     retry_paused: bool,
+    looked_at: Instant,
+    /// Whether the last look found other retries than this member has.
+    differed: bool,
 }
 
 /// A client that may become a member.
@@ -230,6 +257,7 @@ impl Candidate {
         let context = Context {
             shared: Arc::clone(&shared),
             reads: Arc::clone(&reads),
+            retries: Retries::default(),
             watch: Watch::default(),
             round: AtomicU64::new(0),
             shared_anew: AtomicBool::new(false),
@@ -249,10 +277,10 @@ impl Candidate {
         let failed = |error: &KafkaError| of_client(error, "subscribe");
         match &self.reads.start {
             None => {
-                let topics: Vec<&str> = std::iter::once(&*self.reads.main)
-                    .chain(self.reads.retry.as_deref())
-                    .collect();
-                self.client.subscribe(&topics).map_err(|error| failed(&error))?;
+                let context = self.client.context();
+                context.retries.look(&self.client, &self.reads)?;
+                let subscribed = self.client.subscribe(&[&self.reads.main]);
+                subscribed.map_err(|error| failed(&error))?;
             }
             Some(start) => {
                 let mut list = TopicPartitionList::with_capacity(start.len());
@@ -282,6 +310,8 @@ impl Candidate {
             full_since: None,
             paused: false,
             retry_paused: false,
+            looked_at: clock::now(),
+            differed: false,
         };
         let started = std::thread::Builder::new()
             .name("ductape-kafka-member".to_owned())
@@ -301,6 +331,7 @@ impl Thread {
             self.commit_settled();
             let due = self.shared.release_due();
             self.pause_retries();
+            self.look_at_retries();
             let wait = due.map_or(POLL, |due| due.min(POLL));
             let room = self.shared.room();
             if room == 0 {
@@ -394,6 +425,30 @@ impl Thread {
         } else if self.retry_paused && self.shared.parked_is_half_empty() {
             self.retry_paused = !self.pause(Some(Queue::Retry), false);
         }
+    }
+
+    /// A member that has other retries than it should, at two looks, ends and is made anew.
+    fn look_at_retries(&mut self) {
+        let now = clock::now();
+        if self.reads.retry.is_none() || now.duration_since(self.looked_at) < RETRIES_LOOK_EVERY {
+            return;
+        }
+        self.looked_at = now;
+        let partitions = self.shared.partitions().into_iter();
+        let mains: Vec<i32> = partitions
+            .filter(|partition| partition.queue == Queue::Main)
+            .map(|partition| partition.number)
+            .collect();
+        let retries = &self.client.context().retries;
+        let differs = retries.differ(&self.client, &self.reads, &mains);
+        if differs && self.differed {
+            let text = "the topic of the group's retries has other partitions than before; subscribe anew";
+            let error = Error::new(ErrorKind::TopologyMismatch, text).with("provider", "kafka");
+            let error = error.with("topic", &self.reads.main);
+            tracing::warn!(%error, "the subscription is lost");
+            self.shared.fail(error);
+        }
+        self.differed = differs;
     }
 
     fn pause(&self, of: Option<Queue>, pause: bool) -> bool {

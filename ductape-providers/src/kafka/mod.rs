@@ -11,6 +11,7 @@ mod member;
 mod offsets;
 mod provider;
 mod publish;
+mod retries;
 mod settle;
 mod shared;
 mod state;

@@ -361,11 +361,12 @@ impl Shared {
 
     /// Where the group stands in `partitions`; noted as committed. `ends` says that nothing more is begun by this member.
     pub(super) fn marks(&self, partitions: &[Partition], ends: bool) -> Vec<(Partition, Mark)> {
+        let now = clock::now();
         let mut state = self.lock();
         let slots = state.slots_of(partitions);
         let marks = slots.into_iter().filter_map(|at| {
             let slot = &mut state.slots[at];
-            slot.due = Due::Never;
+            slot.due = slot.kept(now);
             Some((slot.partition(), slot.mark(ends)?))
         });
         marks.collect()
@@ -378,7 +379,7 @@ impl Shared {
         for slot in state.slots.iter_mut().filter(|slot| slot.owned) {
             let next = match slot.due {
                 Due::Now => Due::Again(now + COMMIT_AGAIN),
-                Due::Again(at) if at <= now => Due::Never,
+                Due::Again(at) if at <= now => slot.kept(now),
                 _ => continue,
             };
             if let Some(mark) = slot.mark(false) {

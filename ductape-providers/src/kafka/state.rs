@@ -20,6 +20,9 @@ pub(super) const BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) const PARKED_MAX: usize = 1_000;
 /// When a commit that was not waited for is made once more.
 pub(super) const COMMIT_AGAIN: Duration = Duration::from_secs(3);
+/// How often the places in the retries are committed where nothing is new: Kafka forgets a group's place in what it is not
+/// subscribed to `offsets.retention.minutes` after the commit, 7 days where nothing else is set.
+pub(super) const KEEP_EVERY: Duration = Duration::from_mins(30);
 pub(super) const PARKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What a subscription reads from.
@@ -345,6 +348,14 @@ impl Slot {
         Partition {
             queue: self.queue,
             number: self.partition,
+        }
+    }
+
+    /// When it is committed again if nothing happens.
+    pub(super) fn kept(&self, now: Instant) -> Due {
+        match self.queue {
+            Queue::Main => Due::Never,
+            Queue::Retry => Due::Again(now + KEEP_EVERY),
         }
     }
 

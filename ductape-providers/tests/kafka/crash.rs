@@ -50,6 +50,8 @@ async fn a_message_that_ends_its_process_is_counted() {
     let delivery = next(&mut *subscription).await;
     assert_eq!(delivery.message.delivery_count.map(NonZeroU32::get), Some(3));
     ack(&*subscription, delivery).await;
+    // The one partition is a member's for as long as it is one.
+    subscription.close_dyn().await.unwrap();
     // What comes later is not counted, nor is what is only given back.
     publish(&provider, Outgoing::new(topic.clone(), "harmless"))
         .await
