@@ -1,8 +1,9 @@
 //! What the macros, the runtime and the providers of Ductape Events must agree on before anything runs: the grammar
-//! of event names and of consumer group names.
+//! of event names and of consumer group names, and which schema may follow which.
 //!
-//! This crate has no async code, no client and no dependency, so that the macros compile without any of them.
+//! This crate has no async code and no client, and depends on `serde_json` alone, so that the macros compile without the rest.
 
+pub mod compatibility;
 mod event_name;
 mod group_name;
 mod name_error;
