@@ -13,6 +13,14 @@
 
 #[path = "tracking/again.rs"]
 mod again;
+#[path = "tracking/couriers.rs"]
+mod couriers;
+#[path = "tracking/letters.rs"]
+mod letters;
+#[path = "tracking/range.rs"]
+mod range;
+#[path = "tracking/reprocess.rs"]
+mod reprocess;
 #[path = "tracking/sensitive.rs"]
 mod sensitive;
 #[allow(dead_code)] // the other suites use more of it

@@ -37,9 +37,9 @@ pub(crate) mod header {
     pub(crate) const DEAD_ATTEMPTS: &str = "ductape-dead-attempts";
     pub(crate) const DEAD_CONSUMER: &str = "ductape-dead-consumer";
     pub(crate) const DEAD_TOPIC: &str = "ductape-dead-topic";
-    /// How often a dead letter was sent back; and what was known of it when it last was.
-    /// On the copy that a replay sends: the id of what it replays.
+    /// On the copy that a replay sends, or an edit of a dead letter: the id of what it takes the place of.
     pub(crate) const REPLAYED_FROM: &str = "ductape-replayed-from";
+    /// How often a dead letter was sent back; and what was known of it when it last was.
     pub(crate) const REDRIVE: &str = "ductape-redrive";
     pub(crate) const EARLIER_REASON: &str = "ductape-earlier-reason";
     pub(crate) const EARLIER_ERROR_TYPE: &str = "ductape-earlier-error-type";

@@ -1,98 +1,14 @@
 //! Messages that are given to a group again: retried, reprocessed, replayed.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{LazyLock, Mutex};
-
 use ductape_events::ErrorCode;
 use ductape_events::prelude::*;
-use ductape_events::store::Store;
-use ductape_events::store::tracking::{
-    BrokerFilter, DeadLetterFilter, DeliveryStatus, EventFilter, EventStatus, Message, MessageStatus,
-};
+use ductape_events::store::tracking::{BrokerFilter, EventFilter, EventStatus, MessageStatus};
 use ductape_events::tracking::{ReplayOptions, ReprocessOptions, Tracking};
 use serde_json::json;
 
+use crate::couriers::{OPEN, builder, dead_letters, given, given_up, is_partial, order};
 use crate::support::places;
 use crate::{Paid, are_finished, bill, messages};
-
-/// The orders whose street is open by now.
-static OPEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
-/// How often each group was given each order.
-static GIVEN: LazyLock<Mutex<HashMap<(&str, String), usize>>> = LazyLock::new(Mutex::default);
-
-fn given(group: &'static str, order: &str) -> usize {
-    let given = GIVEN.lock().unwrap();
-    given.get(&(group, order.to_owned())).copied().unwrap_or(0)
-}
-
-fn give(group: &'static str, order: &str) {
-    *GIVEN
-        .lock()
-        .unwrap()
-        .entry((group, order.to_owned()))
-        .or_default() += 1;
-}
-
-#[consumer(group = "courier")]
-async fn courier(paid: Paid) -> Result<(), HandlerError> {
-    give("courier", &paid.order);
-    if OPEN.lock().unwrap().contains(&paid.order) {
-        Ok(())
-    } else {
-        Err("the street is closed".reject())
-    }
-}
-
-#[consumer(group = "audit")]
-async fn audit(paid: Paid) {
-    give("audit", &paid.order);
-}
-
-fn builder(store: &Store) -> ductape_events::DuctapeBuilder {
-    let builder = Ductape::builder().without_inventory().in_process();
-    builder
-        .environment("prd")
-        .consumer::<courier>()
-        .consumer::<audit>()
-        .store(store.clone())
-}
-
-/// Orders of its own for each store and each test.
-fn order(name: &str) -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-fn dead_letters() -> DeadLetterFilter {
-    DeadLetterFilter {
-        broker_tag: "shop".to_owned(),
-        limit: 100,
-        ..DeadLetterFilter::default()
-    }
-}
-
-/// A program whose couriers have given these orders up.
-async fn given_up(store: &Store, orders: &[String]) -> (Ductape, Vec<Message>) {
-    let ductape = builder(store).build().await.unwrap();
-    ductape.start().await.unwrap();
-    for order in orders {
-        Paid::of(order).produce(&ductape).await.unwrap();
-    }
-    let messages = messages(&ductape, |messages| {
-        messages.len() == orders.len() && messages.iter().all(is_partial)
-    })
-    .await;
-    (ductape, messages)
-}
-
-fn is_partial(message: &Message) -> bool {
-    let of = |status| {
-        let deliveries = message.consumer_deliveries.iter();
-        deliveries.filter(|delivery| delivery.status == status).count()
-    };
-    (of(DeliveryStatus::Success), of(DeliveryStatus::DeadLettered)) == (1, 1)
-}
 
 #[tokio::test]
 async fn a_retry_reaches_the_group_that_failed_and_no_other() {
@@ -303,6 +219,9 @@ async fn events_are_listed_counted_and_published_by_name() {
             (failed.total, failed.events.len(), failed.has_more),
             (1, 1, false)
         );
+        let keyed = ductape.messaging().messages();
+        let keyed = keyed.get(&first.process_id.to_string()).await.unwrap().unwrap();
+        assert_eq!(keyed.idempotency_key.as_deref(), Some("key-1"));
         let one = brokers.get_event(&failed.events[0].id).await.unwrap();
         assert_eq!(one.event, "shop:paid");
         assert_eq!(

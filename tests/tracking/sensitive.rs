@@ -101,6 +101,19 @@ async fn what_is_sensitive_reaches_the_consumer_and_not_the_store() {
         messaging.messages().retry(&id, "archive").await.unwrap();
         let letter = dead_letter(&ductape, 1).await;
         assert_eq!(read(letter.original_message.as_ref()), masked);
+        // Who edits it says the whole of it.
+        let brokers = ductape.brokers();
+        let mut edited = json!({
+            "id": "l-1", "notes": null, "cards": [{"number": "***", "expires": "2028-01"}], "how": {"by": "foot"}
+        });
+        let refused = brokers.edit_and_retry(&letter.id, &edited).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::PayloadInvalid);
+        assert!(
+            refused.message().contains("write what it stands for"),
+            "{refused}"
+        );
+        edited["cards"][0]["number"] = SECRET.into();
+        brokers.edit_and_retry(&letter.id, &edited).await.unwrap();
         ductape.shutdown().await.unwrap();
     }
 }

@@ -16,13 +16,14 @@ use ductape_providers::{
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::pace::Pace;
 use crate::clock;
 use crate::envelope::header;
 use crate::error::{BrokerError, ErrorCode};
 use crate::produce::publish_until;
 
 /// How often a dead letter can be sent back; one that failed that often is looked at by a person first.
-const REDRIVES_MAX: u32 = 10;
+pub(crate) const REDRIVES_MAX: u32 = 10;
 /// How many dead letters are sent back in one step.
 const STEP: usize = 256;
 /// The most that one call looks at.
@@ -139,7 +140,8 @@ impl DeadLetters {
 
     /// Sends up to `limit` of them back to the group, in order. Each is acked once its copy is confirmed.
     pub(crate) async fn reprocess(&self, limit: usize) -> Result<ReprocessReport, BrokerError> {
-        self.reprocess_those(limit, |_| true).await
+        self.reprocess_those(limit, |_| true, &mut Pace::unlimited())
+            .await
     }
 
     /// The same with those that are `wanted` alone, among the first `limit`; the others stay.
@@ -147,6 +149,7 @@ impl DeadLetters {
         &self,
         limit: usize,
         wanted: impl Fn(&MessageId) -> bool,
+        pace: &mut Pace,
     ) -> Result<ReprocessReport, BrokerError> {
         let mut left = self.at_most(limit).await;
         let mut reader = self.open(left).await?;
@@ -165,7 +168,7 @@ impl DeadLetters {
                 came.into_iter().partition(|letter| wanted(&letter.message.id));
             kept.extend(others.into_iter().map(|letter| letter.receipt));
             if let Err(error) = self
-                .send_back(came, &mut reader, &mut report, &mut kept, &mut sent)
+                .send_back(came, &mut reader, &mut report, (&mut kept, &mut sent), pace)
                 .await
             {
                 break Err(error.with("reprocessed", report.reprocessed));
@@ -175,13 +178,41 @@ impl DeadLetters {
         done.map(|()| report)
     }
 
+    /// Ends the dead letters of a message, since something else took its place. Looks through the first `limit`.
+    #[cfg(feature = "store")]
+    pub(crate) async fn discard(&self, limit: usize, id: &MessageId) -> Result<(), BrokerError> {
+        let mut left = self.at_most(limit).await;
+        let mut reader = self.open(left).await?;
+        let mut kept = Vec::new();
+        let done = loop {
+            let came = match reader.receive(left.min(STEP)).await {
+                Ok(came) if came.is_empty() => break Ok(()),
+                Ok(came) => came,
+                Err(error) => break Err(self.failed("can't be read", error)),
+            };
+            left = left.saturating_sub(came.len());
+            let (came, others): (Vec<_>, Vec<_>) =
+                came.into_iter().partition(|letter| letter.message.id == *id);
+            kept.extend(others.into_iter().map(|letter| letter.receipt));
+            let is_found = !came.is_empty();
+            let acks = came.into_iter().map(|letter| letter.receipt);
+            let acks = acks.map(|receipt| SettleSlot::new(receipt, Settlement::Ack));
+            settle(&*reader.settler, acks.collect()).await;
+            if is_found {
+                break Ok(());
+            }
+        };
+        reader.close(kept).await;
+        done
+    }
+
     async fn send_back(
         &self,
         letters: Vec<Delivery>,
         reader: &mut Reader,
         report: &mut ReprocessReport,
-        kept: &mut Vec<Receipt>,
-        sent: &mut HashSet<MessageId>,
+        (kept, sent): (&mut Vec<Receipt>, &mut HashSet<MessageId>),
+        pace: &mut Pace,
     ) -> Result<(), BrokerError> {
         let (mut slots, mut receipts) = (Vec::new(), Vec::new());
         for letter in letters {
@@ -201,7 +232,10 @@ impl DeadLetters {
         if slots.is_empty() {
             return Ok(());
         }
-        publish_until(&self.provider, &mut slots, clock::after(self.publish_timeout)).await;
+        for some in slots.chunks_mut(pace.step(STEP)) {
+            pace.turn(some.len()).await;
+            publish_until(&self.provider, some, clock::after(self.publish_timeout)).await;
+        }
         let (mut acks, mut failure) = (Vec::new(), None);
         for (slot, receipt) in slots.into_iter().zip(receipts) {
             match slot.outcome {

@@ -191,7 +191,7 @@ impl Relay {
                         self.ctx.wiring().record(&one.message);
                         sent.push(one.seq);
                         if let Some(recorder) = self.ctx.wiring().recorder() {
-                            recorder.produced(one.message, self.ctx.wiring());
+                            recorder.produced(one.message, None, self.ctx.wiring());
                         }
                     }
                     Some(Err(error)) if !error.is_temporary() && !error.is_indeterminate() => {

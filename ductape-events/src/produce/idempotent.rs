@@ -91,7 +91,8 @@ pub(crate) async fn idempotent_json(
     once(message, &route, &key, ctx).await
 }
 
-async fn once(
+/// The same with what is a message already.
+pub(crate) async fn once(
     message: Outgoing,
     route: &TopicRoute,
     key: &IdempotencyKey,
@@ -113,7 +114,7 @@ async fn once(
         Claimed::Earlier(receipt) => return Ok(receipt),
         Claimed::Mine(id) => id,
     };
-    let published = publish::one(route, Outgoing { id, ..message }, wiring).await;
+    let published = publish::keyed(route, Outgoing { id, ..message }, Some(&key.key), wiring).await;
     call.conclude(published, key.ttl).await
 }
 

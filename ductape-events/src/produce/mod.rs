@@ -22,7 +22,7 @@ pub use options::ProduceOptions;
 pub use receipt::ProduceReceipt;
 
 #[cfg(feature = "store")]
-pub(crate) use idempotent::{check, idempotent, idempotent_json};
+pub(crate) use idempotent::{check, idempotent, idempotent_json, once};
 #[cfg(feature = "store")]
 pub(crate) use outbox::{from_row, write};
 pub(crate) use publish::publish_until;

@@ -17,12 +17,22 @@ pub(super) async fn one(
     message: Outgoing,
     wiring: &Wiring,
 ) -> Result<ProduceReceipt, BrokerError> {
+    keyed(route, message, None, wiring).await
+}
+
+/// The same, under an idempotency key that the history tells.
+pub(super) async fn keyed(
+    route: &TopicRoute,
+    message: Outgoing,
+    key: Option<&str>,
+    wiring: &Wiring,
+) -> Result<ProduceReceipt, BrokerError> {
     wiring.check_open()?;
     wiring.record(&message);
     let mut slots = [PublishSlot::new(message)];
     publish_until(&route.provider, &mut slots, clock::after(wiring.publish_timeout)).await;
     let [slot] = slots;
-    answer(slot, route, wiring)
+    answer(slot, key, route, wiring)
 }
 
 /// Publishes a message that was produced before.
@@ -83,13 +93,19 @@ async fn retry_until(provider: &AnyProvider, slots: &mut [PublishSlot], deadline
     }
 }
 
-fn answer(slot: PublishSlot, route: &TopicRoute, wiring: &Wiring) -> Result<ProduceReceipt, BrokerError> {
+#[cfg_attr(not(feature = "store"), allow(unused_variables))] // the key is for the history alone
+fn answer(
+    slot: PublishSlot,
+    key: Option<&str>,
+    route: &TopicRoute,
+    wiring: &Wiring,
+) -> Result<ProduceReceipt, BrokerError> {
     match outcome(slot.outcome, route, wiring) {
         Ok(receipt) => {
             let id = slot.message.id.clone();
             #[cfg(feature = "store")]
             if let Some(recorder) = wiring.recorder() {
-                recorder.produced(slot.message, wiring);
+                recorder.produced(slot.message, key, wiring);
             }
             Ok(ProduceReceipt::new(id, receipt))
         }
@@ -204,7 +220,7 @@ impl<'a> Batch<'a> {
             if let Some((_, error)) = failed.next_if(|(place, _)| *place == at) {
                 results.push(Err(error));
             } else if let Some(slot) = slots.next() {
-                results.push(answer(slot, self.route, self.wiring));
+                results.push(answer(slot, None, self.route, self.wiring));
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::wiring::{event_name, topic_name};
 
 impl Messaging<'_> {
     /// Makes a topic of the registry one of the program's, unless it is.
-    pub(super) async fn ready(&self, event: &str) -> Result<(), BrokerError> {
+    pub(crate) async fn ready(&self, event: &str) -> Result<(), BrokerError> {
         let wiring = self.ductape.context().wiring();
         let event = event_name(event)?;
         let is_known = || {

@@ -28,7 +28,7 @@ impl Mask {
     pub(super) fn hide(&self, payload: &[u8]) -> Bytes {
         let hidden = serde_json::from_slice(payload).map_or(Value::Null, |mut value| {
             let mut steps = STEPS_MAX;
-            self.walk(&self.schema, &mut value, 0, &mut steps);
+            self.walk(&self.schema, &mut value, (0, &mut steps), &mut mask);
             value
         });
         match hidden {
@@ -37,45 +37,63 @@ impl Mask {
         }
     }
 
-    fn walk(&self, schema: &Value, value: &mut Value, references: usize, steps: &mut usize) {
+    /// Whether a payload has the mask itself where something is to be hidden.
+    pub(super) fn is_hidden(&self, payload: &[u8]) -> bool {
+        let mut is_hidden = false;
+        if let Ok(mut value) = serde_json::from_slice(payload) {
+            let mut steps = STEPS_MAX;
+            self.walk(&self.schema, &mut value, (0, &mut steps), &mut |hidden| {
+                is_hidden |= hidden.as_str() == Some(MASKED);
+            });
+        }
+        is_hidden
+    }
+
+    fn walk(
+        &self,
+        schema: &Value,
+        value: &mut Value,
+        (references, steps): (usize, &mut usize),
+        hide: &mut impl FnMut(&mut Value),
+    ) {
         let Some(schema) = schema.as_object() else {
             return;
         };
         *steps = steps.saturating_sub(1);
         if *steps == 0 || references > REFERENCES_MAX || is_marked(schema.get(MARK)) {
-            mask(value);
+            hide(value);
             return;
         }
         let target = schema.get("$ref").and_then(Value::as_str);
         if let Some(target) = target.and_then(|target| self.resolve(target)) {
-            self.walk(target, value, references + 1, steps);
+            self.walk(target, value, (references + 1, steps), hide);
         }
         for all in ["allOf", "anyOf", "oneOf"] {
             for one in schema.get(all).and_then(Value::as_array).into_iter().flatten() {
-                self.walk(one, value, references + 1, steps);
+                self.walk(one, value, (references + 1, steps), hide);
             }
         }
         for one in ["then", "else", "not"]
             .iter()
             .filter_map(|name| schema.get(*name))
         {
-            self.walk(one, value, references + 1, steps);
+            self.walk(one, value, (references + 1, steps), hide);
         }
         match value {
             Value::Object(fields) => {
                 let of = |name: &str| schema.get(name).and_then(Value::as_object);
                 for (name, field) in fields {
                     if let Some(known) = of("properties").and_then(|known| known.get(name)) {
-                        self.walk(known, field, 0, steps);
+                        self.walk(known, field, (0, steps), hide);
                     }
                     // Which pattern is meant is not asked: what one of them hides is hidden.
                     for pattern in of("patternProperties").into_iter().flat_map(|all| all.values()) {
-                        self.walk(pattern, field, 0, steps);
+                        self.walk(pattern, field, (0, steps), hide);
                     }
                     if let Some(others) = schema.get("additionalProperties")
                         && of("properties").is_none_or(|known| !known.contains_key(name))
                     {
-                        self.walk(others, field, 0, steps);
+                        self.walk(others, field, (0, steps), hide);
                     }
                 }
             }
@@ -84,7 +102,7 @@ impl Mask {
                 let first: &[Value] = first.map_or(&[], Vec::as_slice);
                 for (at, item) in items.iter_mut().enumerate() {
                     if let Some(of) = first.get(at).or_else(|| schema.get("items")) {
-                        self.walk(of, item, 0, steps);
+                        self.walk(of, item, (0, steps), hide);
                     }
                 }
             }
@@ -169,6 +187,25 @@ mod tests {
         assert_eq!(&*mask.hide(b"a=4000"), b"\"***\"");
         let circle = json!({"$ref": "#", "properties": {"a": {"x-sensitive": true}}});
         assert_eq!(hidden(circle, &json!({"a": 1, "b": 2})), json!("***"));
+    }
+
+    #[test]
+    fn a_payload_that_was_hidden_is_told_from_one_that_was_not() {
+        let schema = json!({"properties": {"card": {"x-sensitive": true}, "note": {}}});
+        let mask = Mask::of(schema).unwrap();
+        for (payload, is_hidden) in [
+            (json!({"card": "4000", "note": "***"}), false),
+            (json!({"card": null}), false),
+            (json!({"note": "x"}), false),
+            (json!({"card": "***"}), true),
+        ] {
+            assert_eq!(
+                mask.is_hidden(payload.to_string().as_bytes()),
+                is_hidden,
+                "{payload}"
+            );
+        }
+        assert!(!mask.is_hidden(b"no JSON"));
     }
 
     #[test]

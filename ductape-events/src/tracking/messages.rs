@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use ductape_store::tracking::{
-    BrokerFilter, ConsumerFilter, ConsumerPage, Dashboard, DeadLetterFilter, DeadLetterPage, Message,
-    MessageFilter, MessagePage, ProducerFilter, ProducerPage, Stats, Tracking,
+    BrokerFilter, ConsumerFilter, ConsumerPage, Dashboard, DeadLetterFilter, DeadLetterGroup, DeadLetterPage,
+    Message, MessageFilter, MessagePage, ProducerFilter, ProducerPage, Stats, Tracking,
 };
 use ductape_store::{StoreError, StoreErrorKind};
 
 use crate::clock;
+use crate::delivery::pace::Pace;
 use crate::error::{BrokerError, ErrorCode};
 use crate::registry::Messaging;
 use crate::tracking::redeliver::{Kept, redeliver};
@@ -134,9 +135,10 @@ impl<'a> Messages<'a> {
             redrive: delivery.map_or(1, |delivery| delivery.redrive_count),
         };
         let redrive = kept.redrive;
-        let why = match redeliver(ductape, &marked.event, consumer_tag, vec![kept]).await {
-            Ok((_, errors)) if errors.is_empty() => return Ok(marked),
-            Ok((_, errors)) => errors.join("; "),
+        let (messaging, pace) = (&self.messaging, &mut Pace::unlimited());
+        let why = match redeliver(messaging, &marked.event, consumer_tag, vec![kept], pace).await {
+            Ok(done) if done.errors.is_empty() => return Ok(marked),
+            Ok(done) => done.errors.join("; "),
             Err(error) => error.to_string(),
         };
         if let Some(recorder) = ductape.context().wiring().recorder() {
@@ -191,6 +193,24 @@ impl<'a> Messages<'a> {
         let tracking = self.tracking().await?;
         let answer = tracking.dead_letters(&own!(self, filter), clock::wall()).await;
         answer.map_err(|error| refused("the dead letters can't be listed", error))
+    }
+
+    /// The dead letters that wait for an operator by how they failed, most first: those of one topic and group whose errors differ in
+    /// numbers and ids alone are one group. At most 1,000; a group's fingerprint is a [filter](DeadLetterFilter::fingerprint).
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG_INVALID` without a broker; `STORE_FAILED`.
+    pub async fn dead_letter_groups(
+        &self,
+        filter: &BrokerFilter,
+    ) -> Result<Vec<DeadLetterGroup>, BrokerError> {
+        let answer = self
+            .tracking()
+            .await?
+            .dead_letter_groups(&own!(self, filter))
+            .await;
+        answer.map_err(|error| refused("the dead letters can't be grouped", error))
     }
 
     /// The numbers of a broker.

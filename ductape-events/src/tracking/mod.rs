@@ -9,20 +9,25 @@
 //! [`Ductape::messaging`](crate::Ductape::messaging) asks: [`Messages`].
 
 mod brokers;
+mod letters;
 mod mask;
-#[macro_use]
 mod messages;
 mod policy;
 mod queue;
 mod record;
 mod recorder;
 mod redeliver;
+mod replay;
 mod report;
+mod reprocess;
 
 pub use brokers::Brokers;
 pub use messages::Messages;
 pub use policy::{Tracking, TrackingPolicy};
-pub use report::{DlqReport, ReplayOptions, ReplayReport, ReplayedCopy, ReprocessOptions};
+pub use report::{
+    DlqReport, EditReport, GroupCount, ReplayOptions, ReplayRange, ReplayRangeReport, ReplayReport,
+    ReplayedCopy, ReprocessOptions,
+};
 
 pub(crate) use policy::{Asked, Policies};
 pub(crate) use recorder::Recorder;

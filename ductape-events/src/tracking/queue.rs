@@ -138,6 +138,7 @@ mod tests {
             queue.push(Happened::Produced(
                 Arc::clone(&tracked),
                 Outgoing::new(topic(), "{}"),
+                None,
             ));
         }
         queue.push(attempted(&tracked, AttemptResult::Handled));

@@ -36,7 +36,8 @@ impl Tracked {
 /// One thing that happened to a message.
 #[derive(Debug)]
 pub(super) enum Happened {
-    Produced(Arc<Tracked>, Outgoing),
+    /// Perhaps under an idempotency key.
+    Produced(Arc<Tracked>, Outgoing, Option<Box<str>>),
     Attempted(Attempted),
     /// It could not be given to a group anew.
     NotGiven(Box<tracking::Attempted>),
@@ -103,7 +104,7 @@ impl Attempted {
 impl Happened {
     pub(super) fn place(&self) -> &Arc<TopicPlace> {
         match self {
-            Self::Produced(tracked, _) => &tracked.place,
+            Self::Produced(tracked, ..) => &tracked.place,
             Self::Attempted(attempted) => &attempted.tracked.place,
             Self::NotGiven(attempted) => &attempted.topic,
         }
@@ -125,7 +126,7 @@ impl Happened {
         groups: impl Fn(&Outgoing) -> Arc<[Arc<str>]>,
     ) -> Record {
         match self {
-            Self::Produced(tracked, message) => {
+            Self::Produced(tracked, message, key) => {
                 let id = message.id.to_string();
                 Record::Produced(Box::new(tracking::Produced {
                     topic: Arc::clone(&tracked.place),
@@ -133,7 +134,7 @@ impl Happened {
                     produced_at: message.published_at,
                     groups: groups(&message),
                     key: message.key.as_deref().map(text),
-                    idempotency_key: None,
+                    idempotency_key: key.map(String::from),
                     metadata: Some(metadata(&message.headers)),
                     process_id: Some(id.clone()),
                     session_tag: session_tag(&message.headers),

@@ -69,11 +69,11 @@ impl Recorder {
         }
     }
 
-    /// Notes a message that its broker has confirmed.
-    pub(crate) fn produced(&self, message: Outgoing, wiring: &Wiring) {
+    /// Notes a message that its broker has confirmed, and the idempotency key that it was produced under.
+    pub(crate) fn produced(&self, message: Outgoing, key: Option<&str>, wiring: &Wiring) {
         let tracked = self.tracked(&message.topic, wiring);
         match tracked.tracking.fate(&message.id, false) {
-            Fate::Kept => self.push(Happened::Produced(tracked, message)),
+            Fate::Kept => self.push(Happened::Produced(tracked, message, key.map(Box::from))),
             Fate::Counted => {
                 self.lock().leave_out(&tracked.place);
                 self.some.notify_one();
@@ -151,6 +151,12 @@ impl Recorder {
     /// Whether the store keeps what is sensitive of a topic's messages as `***`, so that they can't be sent from there.
     pub(super) fn hides(&self, topic: &TopicName, wiring: &Wiring) -> bool {
         self.tracked(topic, wiring).mask.is_some()
+    }
+
+    /// Whether a payload of a topic has `***` where the store would hide what is sensitive.
+    pub(super) fn is_hidden(&self, topic: &TopicName, payload: &[u8], wiring: &Wiring) -> bool {
+        let tracked = self.tracked(topic, wiring);
+        tracked.mask.as_ref().is_some_and(|mask| mask.is_hidden(payload))
     }
 
     fn tracked(&self, topic: &TopicName, wiring: &Wiring) -> Arc<Tracked> {

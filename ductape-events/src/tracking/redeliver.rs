@@ -7,14 +7,17 @@ use ductape_providers::{GroupName, Headers, MessageId, Outgoing, Route};
 use serde_json::Value;
 
 use crate::clock;
+use crate::delivery::pace::Pace;
+use crate::delivery::redrive::REDRIVES_MAX;
 use crate::envelope::header;
-use crate::error::{BrokerError, ErrorCode};
+use crate::error::{BrokerError, ErrorCode, PublishOutcome};
 use crate::produce;
+use crate::registry::Messaging;
 use crate::runtime::Ductape;
 use crate::wiring::{TopicRoute, Wiring};
 
 /// The most dead letters of the broker that are looked through.
-const LOOK_MAX: usize = 65_535;
+pub(super) const LOOK_MAX: usize = 65_535;
 
 /// A message as the store keeps it.
 #[derive(Debug)]
@@ -27,36 +30,65 @@ pub(super) struct Kept {
     pub(super) redrive: u32,
 }
 
+/// What became of messages that were to be given to their group anew.
+#[derive(Debug, Default)]
+pub(super) struct Redelivered {
+    /// The ids of those that the broker has confirmed.
+    pub(super) sent: Vec<String>,
+    /// Why others were not sent.
+    pub(super) errors: Vec<String>,
+    /// Why no more were tried.
+    pub(super) stopped: Option<String>,
+}
+
+/// Whether what comes behind a message that failed so waits too.
+pub(super) fn stops(error: &BrokerError) -> bool {
+    error.is_temporary()
+        || error.publish_outcome() == Some(PublishOutcome::Indeterminate)
+        || error.code() == ErrorCode::ShuttingDown
+}
+
 /// Gives messages to `group` anew, and to no other: each as the dead letter that the broker has, which that ends; or, where it has
-/// none, as a copy of what the store keeps. Answers the ids of those that the broker has confirmed, and why others were not sent.
+/// none, as a copy of what the store keeps.
 pub(super) async fn redeliver(
-    ductape: &Ductape,
+    messaging: &Messaging<'_>,
     event: &str,
     group: &str,
     kept: Vec<Kept>,
-) -> Result<(Vec<String>, Vec<String>), BrokerError> {
+    pace: &mut Pace,
+) -> Result<Redelivered, BrokerError> {
+    messaging.ready(event).await?;
+    let ductape = messaging.ductape;
     let letters = ductape.dead_letters_of(event, group)?;
     let wanted: HashSet<MessageId> = kept
         .iter()
         .map(|kept| MessageId::from_text(&kept.message_id))
         .collect();
-    let (mut sent, mut errors) = (Vec::new(), Vec::new());
-    match letters.reprocess_those(LOOK_MAX, |id| wanted.contains(id)).await {
-        Ok(report) => sent.extend(report.ids.iter().map(ToString::to_string)),
+    let mut done = Redelivered::default();
+    let looked = letters.reprocess_those(LOOK_MAX, |id| wanted.contains(id), pace);
+    match looked.await {
+        Ok(report) => done.sent.extend(report.ids.iter().map(ToString::to_string)),
         Err(error) => tracing::debug!(%event, group, %error, "the broker's dead letters can't be sent back"),
     }
     let route = ductape.context().wiring().route_by_name(event)?;
     for kept in kept {
-        if sent.contains(&kept.message_id) {
+        if done.sent.contains(&kept.message_id) {
             continue;
         }
-        let copied = copy(ductape, &route, &letters.group.name, &kept).await;
-        match copied {
-            Ok(()) => sent.push(kept.message_id),
-            Err(error) => errors.push(format!("{}: {error}", kept.message_id)),
+        pace.turn(1).await;
+        match copy(ductape, &route, &letters.group.name, &kept).await {
+            Ok(()) => done.sent.push(kept.message_id),
+            Err(error) => {
+                let text = format!("{}: {error}", kept.message_id);
+                done.errors.push(text.clone());
+                if stops(&error) {
+                    done.stopped = Some(text);
+                    break;
+                }
+            }
         }
     }
-    Ok((sent, errors))
+    Ok(done)
 }
 
 async fn copy(
@@ -65,6 +97,12 @@ async fn copy(
     group: &GroupName,
     kept: &Kept,
 ) -> Result<(), BrokerError> {
+    if kept.redrive > REDRIVES_MAX {
+        let text = format!(
+            "it was given to `{group}` anew {REDRIVES_MAX} times already, and failed each time; edit it, or put it aside"
+        );
+        return Err(BrokerError::new(ErrorCode::ReplayRefused, text));
+    }
     let mut message = outgoing(route, group, kept, ductape.context().wiring())?;
     message.id = MessageId::from_text(&kept.message_id);
     message.headers.insert(header::REDRIVE, kept.redrive.to_string());
@@ -79,10 +117,7 @@ pub(super) fn outgoing(
     wiring: &Wiring,
 ) -> Result<Outgoing, BrokerError> {
     let refused = |text: String| Err(BrokerError::new(ErrorCode::ReplayRefused, text));
-    if !route.capability.route_to_group {
-        let text = "the topic's broker can't give a message to one group alone";
-        return Err(BrokerError::new(ErrorCode::Unsupported, text).with("event", route.topic.event()));
-    }
+    check_route(route)?;
     if wiring
         .recorder()
         .is_some_and(|recorder| recorder.hides(&route.topic, wiring))
@@ -98,7 +133,26 @@ pub(super) fn outgoing(
             kept.message_id
         ));
     };
-    let misfit = match serde_json::from_slice::<Value>(payload) {
+    addressed(route, group, kept, payload.clone())
+}
+
+fn check_route(route: &TopicRoute) -> Result<(), BrokerError> {
+    if route.capability.route_to_group {
+        return Ok(());
+    }
+    let text = "the topic's broker can't give a message to one group alone";
+    Err(BrokerError::new(ErrorCode::Unsupported, text).with("event", route.topic.event()))
+}
+
+/// A payload in the place of what the store keeps, as a message to one group with a new id.
+pub(super) fn addressed(
+    route: &TopicRoute,
+    group: &GroupName,
+    kept: &Kept,
+    payload: Bytes,
+) -> Result<Outgoing, BrokerError> {
+    check_route(route)?;
+    let misfit = match serde_json::from_slice::<Value>(&payload) {
         Ok(value) => route.misfit(&value)?,
         Err(_) => Some("it is not JSON".to_owned()),
     };
@@ -110,7 +164,7 @@ pub(super) fn outgoing(
         );
         return Err(BrokerError::new(ErrorCode::PayloadInvalid, text));
     }
-    let mut message = Outgoing::new(route.topic.clone(), payload.clone());
+    let mut message = Outgoing::new(route.topic.clone(), payload);
     message.route = Route::Group(group.clone());
     message.key = kept.key.clone().map(Bytes::from);
     message.published_at = clock::wall();

@@ -89,6 +89,8 @@ filters! {
         error_contains: Option<String>,
         /// Of these messages; all when empty. At most [`LIMIT_MAX`].
         message_ids: Vec<String>,
+        /// With these ids of their own; all when empty. At most [`LIMIT_MAX`].
+        ids: Vec<String>,
         /// In these states; those that an operator has to look at (`Open` and `Reprocessing`) when empty.
         states: Vec<DeadLetterState>,
         /// What the first page's `snapshot` says, so that dead letters recorded since do not shift the later ones.

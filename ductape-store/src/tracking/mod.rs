@@ -28,7 +28,7 @@ pub use filter::{
     ProducerFilter,
 };
 pub use operate::{DeadLetterChange, Pruned, Retention};
-pub use query::Tracking;
+pub use query::{Step, Tracking, Walked};
 pub use record::{Attempted, LeftOut, Original, Outcome, Produced, Record, TopicPlace};
 pub use status::{
     ActivityStatus, DeadLetterState, DeliveryStatus, EventCategory, EventStatus, MessageStatus,

@@ -29,7 +29,7 @@ use crate::tracking::write::Details;
 const GROUPS_MAX: i64 = 1_000;
 
 /// A filter, checked, and with numbers for names.
-struct Checked<'f> {
+pub(super) struct Checked<'f> {
     broker: i64,
     topic: Option<i64>,
     consumer: Option<i64>,
@@ -40,8 +40,45 @@ struct Checked<'f> {
     id_max: Option<i64>,
 }
 
-impl Checked<'_> {
-    fn write(&self, dialect: Dialect, statement: &mut Statement) {
+impl<'f> Checked<'f> {
+    /// Checks a filter; `None` when nothing was recorded of what it names.
+    pub(super) async fn of(
+        connection: &mut AnyConnection,
+        filter: &'f DeadLetterFilter,
+        id_max: Option<i64>,
+    ) -> Result<Option<Self>> {
+        for (what, ids) in [("message ids", &filter.message_ids), ("ids", &filter.ids)] {
+            if ids.len() > LIMIT_MAX as usize {
+                let count = ids.len();
+                return Err(invalid(format!(
+                    "{count} {what} were asked for; at most {LIMIT_MAX} at once"
+                )));
+            }
+        }
+        let (from, until) = scope::between(filter.start_date, filter.end_date)?;
+        let broker = scope::broker(connection, &filter.product, &filter.env, &filter.broker_tag).await?;
+        let Some(broker) = broker else { return Ok(None) };
+        let topic = scope::find(connection, broker, Kind::Topic, filter.topic_tag.as_ref()).await?;
+        let consumer = scope::find(connection, broker, Kind::Actor, filter.consumer_tag.as_ref()).await?;
+        let (Some(topic), Some(consumer)) = (topic, consumer) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            broker,
+            topic,
+            consumer,
+            from,
+            until,
+            states: match filter.states.as_slice() {
+                [] => vec![dead::OPEN, dead::REPROCESSING],
+                states => states.iter().copied().map(dead_letter_code).collect(),
+            },
+            filter,
+            id_max,
+        }))
+    }
+
+    pub(super) fn write(&self, dialect: Dialect, statement: &mut Statement) {
         statement
             .text(" FROM ductape_dead_letters WHERE broker = ")
             .bind(self.broker);
@@ -66,6 +103,11 @@ impl Checked<'_> {
                 statement.bind(text::name(id).as_ref());
             }
             statement.text(")");
+        }
+        if !self.filter.ids.is_empty() {
+            // What is no number is the id of none.
+            let ids = self.filter.ids.iter().map(|id| id.parse().unwrap_or(-1_i64));
+            statement.text(" AND id IN (").list(ids).text(")");
         }
     }
 
@@ -93,6 +135,7 @@ impl Checked<'_> {
             && self.id_max.is_none()
             && self.filter.error_contains.is_none()
             && self.filter.message_ids.is_empty()
+            && self.filter.ids.is_empty()
     }
 
     async fn total(&self, dialect: Dialect, connection: &mut AnyConnection) -> Result<i64> {
@@ -122,13 +165,6 @@ pub(super) async fn page(
         snapshot: filter.snapshot.as_ref(),
     };
     let given = spec.check()?;
-    if filter.message_ids.len() > LIMIT_MAX as usize {
-        return Err(invalid(format!(
-            "{} message ids were asked for; at most {LIMIT_MAX} at once",
-            filter.message_ids.len()
-        )));
-    }
-    let (from, until) = scope::between(filter.start_date, filter.end_date)?;
     let mut reading = tracking.read().await?;
     let connection = &mut *reading;
     let mut answer = DeadLetterPage {
@@ -139,26 +175,7 @@ pub(super) async fn page(
         has_more: false,
         snapshot: Snapshot::default().to_string(),
     };
-    let broker = scope::broker(connection, &filter.product, &filter.env, &filter.broker_tag).await?;
-    if let Some(broker) = broker
-        && let Some(topic) = scope::find(connection, broker, Kind::Topic, filter.topic_tag.as_ref()).await?
-        && let Some(consumer) =
-            scope::find(connection, broker, Kind::Actor, filter.consumer_tag.as_ref()).await?
-    {
-        let states = match filter.states.as_slice() {
-            [] => vec![dead::OPEN, dead::REPROCESSING],
-            states => states.iter().copied().map(dead_letter_code).collect(),
-        };
-        let checked = Checked {
-            broker,
-            topic,
-            consumer,
-            from,
-            until,
-            states,
-            filter,
-            id_max: given.map(|given| given.seq),
-        };
+    if let Some(checked) = Checked::of(connection, filter, given.map(|given| given.seq)).await? {
         let skip = i64::try_from(offset(filter.page, filter.limit)?).unwrap_or(i64::MAX);
         let row = Statement::new("SELECT next - 1 FROM ductape_tracking WHERE id = 1")
             .one(&mut *connection)

@@ -1,6 +1,7 @@
 //! Messages as the events of a broker's history.
 
 use serde_json::{Map, Value};
+use sqlx::AnyConnection;
 
 use super::page::{self, Found, PageSpec};
 use super::scope::{self, Scope};
@@ -19,22 +20,11 @@ pub(super) async fn page(tracking: &Tracking, filter: &EventFilter) -> Result<Ev
         snapshot: filter.snapshot.as_ref(),
     };
     spec.check()?;
-    let (from, until) = scope::between(filter.start_date, filter.end_date)?;
     let mut reading = tracking.read().await?;
     let connection = &mut *reading;
-    let broker = scope::broker(connection, &filter.product, &filter.env, &filter.broker_tag).await?;
     let mut found = Found::nothing();
     let mut messages = Vec::new();
-    if let Some(broker) = broker
-        && let Some(topic) = scope::find(connection, broker, Kind::Topic, filter.topic.as_ref()).await?
-    {
-        let mut scope = Scope {
-            topic,
-            from,
-            until,
-            ..Scope::broker(broker)
-        };
-        narrow(&mut scope, filter.status, filter.category);
+    if let Some(scope) = scope_of(connection, filter).await? {
         found = page::find(connection, &scope, spec).await?;
         let seqs: Vec<i64> = found.keys.iter().map(|key| key.seq).collect();
         messages = load::messages(&tracking.store, connection, &seqs).await?;
@@ -51,6 +41,24 @@ pub(super) async fn page(tracking: &Tracking, filter: &EventFilter) -> Result<Ev
         has_more: found.has_more,
         snapshot: found.snapshot,
     })
+}
+
+/// What a filter is about, if anything was recorded of it.
+pub(super) async fn scope_of(connection: &mut AnyConnection, filter: &EventFilter) -> Result<Option<Scope>> {
+    let (from, until) = scope::between(filter.start_date, filter.end_date)?;
+    let broker = scope::broker(connection, &filter.product, &filter.env, &filter.broker_tag).await?;
+    let Some(broker) = broker else { return Ok(None) };
+    let Some(topic) = scope::find(connection, broker, Kind::Topic, filter.topic.as_ref()).await? else {
+        return Ok(None);
+    };
+    let mut scope = Scope {
+        topic,
+        from,
+        until,
+        ..Scope::broker(broker)
+    };
+    narrow(&mut scope, filter.status, filter.category);
+    Ok(Some(scope))
 }
 
 fn narrow(scope: &mut Scope, status: Option<EventStatus>, category: Option<EventCategory>) {

@@ -3,6 +3,7 @@
 mod actors;
 mod dead_letters;
 mod events;
+mod in_order;
 mod load;
 mod page;
 mod scope;
@@ -28,6 +29,8 @@ use super::filter::{
 use super::names::Kind;
 use crate::error::Result;
 use crate::open::Store;
+
+pub use self::in_order::{Step, Walked};
 
 pub(super) use self::dead_letters::load as load_dead_letters;
 pub(super) use self::load::{Loaded, by_id, load, messages as show_messages};

@@ -1,5 +1,6 @@
 //! The tables that messages are found in, newest first, and how many there are.
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::scope::Scope;
@@ -180,14 +181,28 @@ impl Scope {
             .text(" ORDER BY x.produced_at DESC, x.seq DESC LIMIT ")
             .bind(limit);
         statement.text(" OFFSET ").bind(skip);
-        let rows = statement.all(connection).await?;
-        let key = |row: &sqlx::any::AnyRow| {
-            Ok(Key {
-                produced_at: row.try_get(0)?,
-                seq: row.try_get(1)?,
-            })
-        };
-        rows.iter().map(key).collect()
+        keys(&statement.all(connection).await?)
+    }
+
+    /// The oldest of a part behind one of them.
+    pub(super) async fn keys_in_order(
+        &self,
+        connection: &mut AnyConnection,
+        part: Part,
+        behind: Option<Key>,
+        limit: i64,
+    ) -> Result<Vec<Key>> {
+        let mut statement = Statement::new("SELECT x.produced_at, x.seq");
+        self.write_from(&mut statement, part);
+        if let Some(behind) = behind {
+            statement.text(" AND x.produced_at >= ").bind(behind.produced_at);
+            statement.text(" AND (x.produced_at > ").bind(behind.produced_at);
+            statement.text(" OR x.seq > ").bind(behind.seq).text(")");
+        }
+        statement
+            .text(" ORDER BY x.produced_at, x.seq LIMIT ")
+            .bind(limit);
+        keys(&statement.all(connection).await?)
     }
 
     /// How many were recorded after `seq`, of those produced before `until`, by hour.
@@ -306,4 +321,14 @@ impl Scope {
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect()
     }
+}
+
+fn keys(rows: &[AnyRow]) -> Result<Vec<Key>> {
+    let key = |row: &AnyRow| {
+        Ok(Key {
+            produced_at: row.try_get(0)?,
+            seq: row.try_get(1)?,
+        })
+    };
+    rows.iter().map(key).collect()
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod dead_letters;
+mod in_order;
 mod listed;
 mod numbers;
 mod operate;
