@@ -73,21 +73,10 @@ async fn declare_exchange(server: &Server, open: &Open, topic: &Topic) -> Result
         server.see(topic);
         return Ok(());
     }
-    let options = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    let channel = open.channel().await?;
-    let declared = channel.exchange_declare(
-        topic.exchange.clone(),
-        ExchangeKind::Topic,
-        options,
-        FieldTable::default(),
-    );
-    match answered("exchange.declare", declared).await {
+    match make_exchange(open, &topic.exchange).await {
         Ok(()) => {}
         // One that is not durable is a finding; of another type it would deliver to others.
-        Err(error) if is_mismatch(&error) && !error.to_string().contains("arg 'type'") => {}
+        Err(error) if is_mismatch(&error) && !is_of_another_type(&error) => {}
         // It may be there all the same.
         Err(error)
             if error.kind() == ErrorKind::Unauthorized && open.has_exchange(&topic.exchange).await? => {}
@@ -102,6 +91,29 @@ async fn declare_exchange(server: &Server, open: &Open, topic: &Topic) -> Result
     }
     server.see(topic);
     Ok(())
+}
+
+/// Makes an exchange that delivers by the whole routing key, unless it is there. A topic exchange, which also takes bindings
+/// with patterns, is as good where it is there, and slower: the server looks through its patterns for each message.
+pub(super) async fn make_exchange(open: &Open, name: &ShortString) -> Result<()> {
+    let options = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let declare = async |kind: ExchangeKind| {
+        // A refusal ends the channel.
+        let channel = open.channel().await?;
+        let declared = channel.exchange_declare(name.clone(), kind, options, FieldTable::default());
+        answered("exchange.declare", declared).await
+    };
+    match declare(ExchangeKind::Direct).await {
+        Err(error) if is_mismatch(&error) && is_of_another_type(&error) => declare(ExchangeKind::Topic).await,
+        made => made,
+    }
+}
+
+fn is_of_another_type(error: &Error) -> bool {
+    error.to_string().contains("arg 'type'")
 }
 
 fn is_mismatch(error: &Error) -> bool {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use lapin::ExchangeKind;
-use lapin::options::{ExchangeDeclareOptions, ExchangeUnbindOptions};
+use lapin::options::ExchangeUnbindOptions;
 use lapin::types::{FieldTable, ShortString};
 
-use super::declare::{arguments, dead_arguments, is_ordered};
+use super::declare::{arguments, dead_arguments, is_ordered, make_exchange};
 use super::link::{Open, answered};
 use super::names::{Topic, dead};
 use super::provider::Server;
@@ -58,24 +57,13 @@ async fn examine_exchange(
     if !open.has_exchange(exchange).await? {
         if server.declare != Declare::Create {
             let text = format!(
-                "there is no exchange `{exchange}`, and `declare` does not let it be made: nothing can be published; make a durable topic exchange of that name"
+                "there is no exchange `{exchange}`, and `declare` does not let it be made: nothing can be published; make a durable direct exchange of that name"
             );
             findings.push(Finding::refusal("rabbitmq-exchange-missing", text));
         }
         return Ok(());
     }
-    let options = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    let channel = open.channel().await?;
-    let asked = channel.exchange_declare(
-        exchange.clone(),
-        ExchangeKind::Topic,
-        options,
-        FieldTable::default(),
-    );
-    match answered("exchange.declare", asked).await {
+    match make_exchange(open, exchange).await {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::TopologyMismatch => {
             findings.push(exchange_differs(exchange, &error.to_string()));
@@ -113,7 +101,7 @@ fn exchange_differs(exchange: &ShortString, said: &str) -> Finding {
         return Finding::refusal("rabbitmq-not-durable", text);
     }
     let text = format!(
-        "the exchange `{exchange}` is no topic exchange of ours, so that messages reach queues that they are not for: {said}; delete it, or give the broker another tag"
+        "the exchange `{exchange}` is neither a direct nor a topic exchange, so that messages reach queues that they are not for: {said}; delete it, or give the broker another tag"
     );
     Finding::refusal("rabbitmq-exchange-type", text)
 }

@@ -26,6 +26,23 @@ async fn an_exchange_of_another_type_is_a_mismatch() {
 }
 
 #[tokio::test]
+async fn a_topic_exchange_that_is_there_is_used() {
+    let Some(url) = url() else { return };
+    let (topic, billing) = (own_topic("patterns"), group("billing"));
+    Raw::new(&url)
+        .await
+        .exchange(topic.event().broker(), ExchangeKind::Topic, true)
+        .await;
+    let provider = provider(&url, json!({})).await;
+    let found = provider.examine_dyn(&[spec(&topic, &[&billing])]).await.unwrap();
+    assert!(found.is_empty(), "{found:?}");
+    declare(&provider, &topic, &[&billing]).await;
+    let mut subscription = subscribe(&provider, &topic, &billing).await;
+    publish(&provider, &topic, &["1"]).await;
+    assert_eq!(consume(&mut subscription, 1).await, ["1"]);
+}
+
+#[tokio::test]
 async fn a_queue_that_can_t_be_a_group_s_is_a_mismatch() {
     let Some(url) = url() else { return };
     let raw = Raw::new(&url).await;
