@@ -27,6 +27,9 @@ mod duration;
 mod manifest;
 #[path = "../ductape-macros/src/private.rs"]
 mod private;
+#[allow(dead_code)] // `#[payload]` uses more of it
+#[path = "../ductape-macros/src/sensitive.rs"]
+mod sensitive;
 #[path = "../ductape-macros/src/suggest.rs"]
 mod suggest;
 #[path = "../ductape-macros/src/topic/mod.rs"]
