@@ -218,6 +218,31 @@ async fn what_is_produced_and_what_each_group_does_is_in_the_history() {
 }
 
 #[tokio::test]
+async fn what_was_produced_before_a_group_began_does_not_wait_for_it() {
+    for place in places().await {
+        let store = place.open().await;
+        let ductape = builder(&store).build().await.unwrap();
+        ductape.start().await.unwrap();
+        for late in ["late", "later"] {
+            // Not written yet when the group begins.
+            Paid::of(late).produce(&ductape).await.unwrap();
+            ductape
+                .consume("shop:paid", late, |_| async { Ok(()) })
+                .await
+                .unwrap();
+        }
+        Paid::of("last").produce(&ductape).await.unwrap();
+        let all = messages(&ductape, |messages| {
+            messages.len() == 3 && messages.iter().all(|one| one.status == MessageStatus::Success)
+        })
+        .await;
+        let had: Vec<usize> = all.iter().map(|one| one.consumer_deliveries.len()).collect();
+        assert_eq!(had, [4, 3, 2]);
+        ductape.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_policy_leaves_out_what_went_well_and_never_what_failed() {
     for place in places().await {
         let store = place.open().await;

@@ -95,7 +95,7 @@ impl Context {
     /// `EVENT_NAME_INVALID`, `TOPIC_NOT_FOUND`, `PAYLOAD_INVALID` naming what does not fit, and those of
     /// [`Topic::produce`](crate::Topic::produce).
     pub async fn produce_json(&self, event: &str, message: &Value) -> Result<ProduceReceipt, BrokerError> {
-        produce::json(event, message, self).await
+        produce::json(event, message, ProduceOptions::default(), self).await
     }
 
     /// Publishes `event` from bytes that nobody checks, as a producer in another language might: for bridges, and for

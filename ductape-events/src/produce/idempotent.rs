@@ -87,7 +87,7 @@ pub(crate) async fn idempotent_json(
 ) -> Result<ProduceReceipt, BrokerError> {
     let route = ctx.wiring().route_by_name(event)?;
     ctx.wiring().store("an idempotent publish")?;
-    let message = untyped::seal(value, &route, ctx).await?;
+    let message = untyped::seal(value, &route, ProduceOptions::default(), ctx).await?;
     once(message, &route, &key, ctx).await
 }
 

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::instead;
 use crate::consumer::HandlerError;
 use crate::error::{BrokerError, ErrorCode};
-use crate::produce::ProduceReceipt;
+use crate::produce::{self, ProduceOptions, ProduceReceipt};
 use crate::runtime::Ductape;
 use crate::tracking::Messages;
 
@@ -217,8 +217,22 @@ impl<'a> Messaging<'a> {
     /// `EVENT_NAME_INVALID`, `TOPIC_NOT_FOUND`, `BROKER_NOT_FOUND`, `BROKER_ENV_NOT_FOUND`, `CONNECTION_FAILED`, and those of
     /// [`Context::produce_json`](crate::Context::produce_json).
     pub async fn produce(&self, event: &str, message: &Value) -> Result<ProduceReceipt, BrokerError> {
+        self.produce_with(event, message, ProduceOptions::default()).await
+    }
+
+    /// The same, otherwise than usual: on behalf of a session, with a key or an id of its own, with headers, later.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`produce`](Self::produce), and `SESSION_INVALID`.
+    pub async fn produce_with(
+        &self,
+        event: &str,
+        message: &Value,
+        options: ProduceOptions,
+    ) -> Result<ProduceReceipt, BrokerError> {
         self.ready(event).await?;
-        self.ductape.context().produce_json(event, message).await
+        produce::json(event, message, options, self.ductape.context()).await
     }
 
     /// Consumes a topic by its name, as JSON, until the program ends, in the group that is called as the product is. With

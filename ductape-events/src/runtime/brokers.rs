@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ductape_providers::config::{EmbeddedConfig, ProviderConfig};
-use ductape_providers::connection::ConnectionReport;
+use ductape_providers::connection::{ConnectionReport, ConnectionStep};
 use ductape_providers::{AnyProvider, EventName};
 #[cfg(not(feature = "embedded"))]
 use ductape_providers::{Error as ProviderError, ErrorKind};
@@ -268,7 +268,23 @@ impl Brokers {
             }
         }
         join_all(configs.into_iter().map(async |(tag, config)| {
-            let report = config.test_connection().await;
+            if !self.settings.in_process {
+                let report = config.test_connection().await;
+                return (tag, report);
+            }
+            // There is no server to be asked, and no file.
+            let began = clock::now();
+            let opened = open(&config, true).await;
+            let step = ConnectionStep {
+                name: "connect",
+                took: began.elapsed(),
+                outcome: opened.map(|_| "in this process".to_owned()),
+            };
+            let report = ConnectionReport {
+                provider: config.provider(),
+                address: "in-process".to_owned(),
+                steps: vec![step],
+            };
             (tag, report)
         }))
         .await

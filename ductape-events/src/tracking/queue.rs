@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
+use ductape_providers::TopicName;
 use ductape_store::tracking::TopicPlace;
 
 use super::record::Happened;
@@ -12,10 +13,20 @@ const DETAIL_MAX: usize = 65_536;
 /// How much more may wait of what went wrong.
 const RESERVE: usize = 65_536;
 
+/// The groups that consume a topic, from a place in what happened on.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) from: usize,
+    pub(super) topic: TopicName,
+    pub(super) groups: Arc<[Arc<str>]>,
+}
+
 /// What waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     happened: Vec<Happened>,
+    /// No more than consumers that begin.
+    joined: Vec<Joined>,
     left_out: Vec<(Arc<TopicPlace>, u64)>,
     /// Failures that not even the reserve had room for.
     lost: u64,
@@ -27,6 +38,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) happened: Vec<Happened>,
+    pub(super) joined: Vec<Joined>,
     pub(super) left_out: Vec<(Arc<TopicPlace>, u64)>,
     pub(super) lost: u64,
     /// Up to which all is in this one and those before.
@@ -63,6 +75,12 @@ impl Queue {
         }
     }
 
+    /// Says which groups are to have what is produced to a topic from now on.
+    pub(super) fn join(&mut self, topic: TopicName, groups: Arc<[Arc<str>]>) {
+        let from = self.happened.len();
+        self.joined.push(Joined { from, topic, groups });
+    }
+
     pub(super) fn len(&self) -> usize {
         self.happened.len()
     }
@@ -75,6 +93,7 @@ impl Queue {
     pub(super) fn take(&mut self) -> Taken {
         Taken {
             happened: mem::take(&mut self.happened),
+            joined: mem::take(&mut self.joined),
             left_out: mem::take(&mut self.left_out),
             lost: mem::take(&mut self.lost),
             told: self.told,

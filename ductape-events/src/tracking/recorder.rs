@@ -32,7 +32,9 @@ pub(crate) struct Recorder {
     producer: Arc<str>,
     policies: Policies,
     topics: RwLock<HashMap<TopicName, Arc<Tracked>, foldhash::fast::RandomState>>,
-    groups: RwLock<HashMap<TopicName, Arc<[Arc<str>]>>>,
+    /// The groups of each topic as they are, and as of what is written.
+    groups: Mutex<HashMap<TopicName, Arc<[Arc<str>]>>>,
+    written_groups: Mutex<HashMap<TopicName, Arc<[Arc<str>]>>>,
     queue: Mutex<Queue>,
     /// Told when there is something to write, and when there is enough of it.
     some: Notify,
@@ -50,7 +52,8 @@ impl Recorder {
             producer: producer.into(),
             policies,
             topics: RwLock::default(),
-            groups: RwLock::default(),
+            groups: Mutex::default(),
+            written_groups: Mutex::default(),
             queue: Mutex::default(),
             some: Notify::new(),
             enough: Notify::new(),
@@ -61,11 +64,13 @@ impl Recorder {
 
     /// Says that `group` consumes `topic`: what is produced from now on waits for it.
     pub(crate) fn consumed_by(&self, topic: &TopicName, group: &GroupName) {
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let of = groups.entry(topic.clone()).or_insert_with(|| Arc::new([]));
         if !of.iter().any(|known| **known == *group.as_str()) {
             let added = std::iter::once(group.as_str().into());
             *of = of.iter().cloned().chain(added).collect();
+            // In line with what happened: what was produced before and is not written yet does not wait for it.
+            self.lock().join(topic.clone(), Arc::clone(of));
         }
     }
 
@@ -277,27 +282,33 @@ impl Recorder {
     }
 
     fn records(&self, taken: Taken) -> Vec<Record> {
-        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
-        let of = |message: &Outgoing| match &message.route {
-            Route::Topic => groups
-                .get(&message.topic)
-                .cloned()
-                .unwrap_or_else(|| Arc::new([])),
-            Route::Group(group) | Route::DeadLetters(group) => Arc::new([group.as_str().into()]),
-        };
+        let mut groups = self.written_groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = Vec::with_capacity(taken.happened.len() + taken.left_out.len());
+        let mut joined = taken.joined.into_iter().peekable();
+        for (place, happened) in taken.happened.into_iter().enumerate() {
+            while let Some(joined) = joined.next_if(|joined| joined.from <= place) {
+                groups.insert(joined.topic, joined.groups);
+            }
+            records.push(happened.into_record(&self.producer, |message| {
+                match &message.route {
+                    Route::Topic => groups
+                        .get(&message.topic)
+                        .cloned()
+                        .unwrap_or_else(|| Arc::new([])),
+                    Route::Group(group) | Route::DeadLetters(group) => Arc::new([group.as_str().into()]),
+                }
+            }));
+        }
+        groups.extend(joined.map(|joined| (joined.topic, joined.groups)));
         let at = clock::wall();
-        let left_out = taken.left_out.into_iter().map(|(topic, count)| {
+        records.extend(taken.left_out.into_iter().map(|(topic, count)| {
             Record::LeftOut(LeftOut {
                 topic,
                 id: MessageId::new().to_string(),
                 at,
                 count,
             })
-        });
-        let happened = taken.happened.into_iter();
-        happened
-            .map(|happened| happened.into_record(&self.producer, of))
-            .chain(left_out)
-            .collect()
+        }));
+        records
     }
 }
