@@ -85,6 +85,8 @@ pub struct AttemptReport<'a> {
 pub enum AttemptResult<'a> {
     /// The message was handled.
     Handled,
+    /// The group had handled it before, so that a consumer with `once` did nothing.
+    Duplicate,
     /// It failed and is tried again after this time.
     Retried(Duration, &'a Failure),
     /// It became a dead letter; reported when that is confirmed.

@@ -200,6 +200,11 @@ impl Wiring {
         self.store.as_ref().map(|opened| &opened.store)
     }
 
+    /// Whether there is a store.
+    pub(crate) const fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Closes the store, if it was opened for this program.
     pub(crate) async fn close_store(&self) {
         if let Some(opened) = &self.store {

@@ -55,6 +55,14 @@ impl Setup {
         self
     }
 
+    /// The program has a store of its own, in memory.
+    pub(super) fn with_store(self) -> Self {
+        #[cfg(feature = "store")]
+        return self.with(|builder| builder.store(ductape_store::StoreUrl::memory()));
+        #[cfg(not(feature = "store"))]
+        self
+    }
+
     /// Retries that wait longer than this go as copies, where they can.
     pub(super) fn hold_max(mut self, hold_max: Duration) -> Self {
         self.hold_max = Some(hold_max);

@@ -51,6 +51,8 @@ pub trait FromDelivery: Sized {
 #[derive(Debug, Default)]
 pub struct Requirements {
     pub(crate) states: Vec<(TypeId, &'static str)>,
+    /// Whether a store is needed.
+    pub(crate) store: bool,
 }
 
 impl Requirements {

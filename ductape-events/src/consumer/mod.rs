@@ -10,6 +10,8 @@ pub(crate) mod call;
 pub(crate) mod delivery;
 mod descriptor;
 mod extract;
+#[cfg(feature = "store")]
+mod inbox;
 mod meta;
 mod outcome;
 
@@ -20,5 +22,9 @@ pub use descriptor::{
 };
 pub(crate) use extract::States;
 pub use extract::{Attempt, FromDelivery, Requirements, State};
+#[cfg(feature = "store")]
+pub use inbox::Inbox;
+#[cfg(feature = "store")]
+pub(crate) use inbox::{INBOX_WINDOW, inbox_id};
 pub use meta::Meta;
 pub use outcome::{Failure, HandlerError, IntoOutcome, Outcome, Settling, Verdict, WithVerdict};

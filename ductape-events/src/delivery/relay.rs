@@ -17,8 +17,9 @@ use crate::produce::{from_row, publish_until};
 
 /// How many messages are taken at once.
 const TAKE: u32 = 200;
-/// How long what was taken is this relay's; it gives back what it has not begun by half of that.
-const LEASE: Duration = Duration::from_mins(1);
+/// How long what was taken is this relay's; it gives back what it has not begun by half of that. As long the keys wait of what a
+/// program had taken that was killed.
+const LEASE: Duration = Duration::from_secs(10);
 /// How often the outbox is looked at when nothing is known to be there.
 const IDLE: Duration = Duration::from_secs(1);
 /// How often, and how many times, after something was written: it may be committed a little later.
@@ -224,15 +225,28 @@ impl Relay {
         self.outbox().refused(&self.owner, seq, why, again).await
     }
 
+    /// Forgets what was published long ago, and the ids and keys whose time is over.
     async fn prune(&self) {
-        let before = clock::wall().checked_sub(KEPT).unwrap_or(std::time::UNIX_EPOCH);
+        let now = clock::wall();
+        let before = now.checked_sub(KEPT).unwrap_or(std::time::UNIX_EPOCH);
+        let outbox = self.outbox();
+        self.prune_in_steps(|| outbox.prune(before)).await;
+        let inbox = self.store.inbox();
+        self.prune_in_steps(|| inbox.prune(now)).await;
+        let keys = self.store.idempotency();
+        self.prune_in_steps(|| keys.prune(now)).await;
+    }
+
+    async fn prune_in_steps<F>(&self, step: impl Fn() -> F)
+    where
+        F: Future<Output = Result<u64, StoreError>>,
+    {
         loop {
-            let pruned = timeout(Duration::from_secs(5), self.outbox().prune(before)).await;
-            match pruned {
+            match timeout(Duration::from_secs(5), step()).await {
                 Ok(Ok(0)) | Err(_) => return,
                 Ok(Ok(_)) => tokio::time::sleep(SOON).await,
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, "the outbox was not pruned");
+                    tracing::debug!(%error, "the store was not pruned");
                     return;
                 }
             }

@@ -13,6 +13,7 @@ use ductape_providers::{Capability, EventName, GroupName, GroupSpec, MessageId, 
 use super::brokers::Connected;
 use super::consumer_run::{Call, ConsumerRun, FirstFailures, Limits};
 use super::ductape::Ductape;
+use super::once::Once;
 use crate::backoff::RetryPolicy;
 use crate::consumer::delivery::Scope;
 use crate::consumer::{ConsumerDescriptor, ConsumerOptions, Requirements, States};
@@ -139,6 +140,13 @@ pub(super) struct Parts {
     pub(super) allowed: Allowed,
 }
 
+impl Parts {
+    /// Whether the program has a store.
+    fn has_store(&self) -> bool {
+        self.context.wiring().has_store()
+    }
+}
+
 /// The findings that are allowed by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Allowed(pub(super) Vec<String>);
@@ -180,7 +188,21 @@ pub(super) fn typed_consumer(
     group.lease = parts.lease;
     let who = format!("consumer `{}` ({})", descriptor.name, descriptor.location);
     let timeout = descriptor.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
-    let mut findings = check_capability(&who, &group, timeout, topic.key.is_some(), route);
+    let mut findings = check_capability(
+        &who,
+        &group,
+        timeout,
+        topic.key.is_some(),
+        route,
+        parts.has_store(),
+    );
+    let mut requirements = Requirements::default();
+    (descriptor.requires)(&mut requirements);
+    if requirements.store && !parts.has_store() {
+        let text =
+            format!("{who} takes an `Inbox`, and the program has no store; give it one: set `DUCTAPE_STORE`");
+        findings.push(finding(ErrorCode::StoreFailed, text));
+    }
     if topic.portable && group.start == Start::Earliest {
         findings.push(finding(
             ErrorCode::Unsupported,
@@ -247,6 +269,7 @@ fn check_capability(
     timeout: Duration,
     keyed: bool,
     route: &TopicRoute,
+    has_store: bool,
 ) -> Vec<Finding> {
     let capability = &route.capability;
     let broker = format!(
@@ -287,11 +310,11 @@ fn check_capability(
             ),
         );
     }
-    if group.once && !capability.once {
+    if group.once && !capability.once && !has_store {
         refuse(
             Some("no-once"),
             format!(
-                "{who} asks for `once`, and {broker} does not keep the ids that a group has handled; drop `once` and make the handler repeatable"
+                "{who} asks for `once`, and {broker} does not keep the ids that a group has handled; give the program a store, which does, or drop `once` and make the handler repeatable"
             ),
         );
     }
@@ -320,7 +343,6 @@ fn without_what_is_missing(mut group: GroupSpec, capability: &Capability) -> Gro
     if !capability.start_earliest {
         group.start = Start::Latest;
     }
-    group.once &= capability.once;
     group
 }
 
@@ -340,6 +362,15 @@ fn consumer_run(
     let batches = call.takes_batches();
     let keyed = route.is_keyed();
     let keeps_keys = keyed && group.ordering == Ordering::Strict;
+    let timeout = options.timeout.unwrap_or(TIMEOUT_DEFAULT);
+    let event = route.topic.event().as_str();
+    let mut group = group;
+    let once = if group.once && !route.capability.once {
+        group.once = false;
+        Once::new(parts.context.wiring(), event, group.name.as_str(), timeout)
+    } else {
+        None
+    };
     ConsumerRun {
         name: name.to_owned(),
         topic: route.topic.clone(),
@@ -351,12 +382,13 @@ fn consumer_run(
         provider: Arc::clone(&route.provider),
         capability: route.capability,
         policy: RetryPolicy::new(&options.retry),
-        timeout: options.timeout.unwrap_or(TIMEOUT_DEFAULT),
+        timeout,
         limits: Limits::new(options, batches, keeps_keys),
         publish_timeout: parts.publish_timeout,
         counters: Counters::default(),
         observers: Arc::clone(&parts.observers),
         first_failures: FirstFailures::default(),
+        once,
         session: Mutex::default(),
     }
 }
@@ -379,7 +411,7 @@ impl RunTimeConsumer {
         let who = format!("the consumer of `{}`", self.event);
         let keyed = route.descriptor.is_some_and(|topic| topic.key.is_some());
         let timeout = self.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
-        let findings = check_capability(&who, &self.group, timeout, keyed, &route);
+        let findings = check_capability(&who, &self.group, timeout, keyed, &route, parts.has_store());
         if !findings.is_empty() {
             return Err(BrokerError::from_findings(findings));
         }

@@ -73,7 +73,7 @@ impl Session {
         self.report(job, AttemptResult::Handled, elapsed);
     }
 
-    fn report(&self, job: &Job, result: AttemptResult<'_>, elapsed: Duration) {
+    pub(super) fn report(&self, job: &Job, result: AttemptResult<'_>, elapsed: Duration) {
         #[cfg(feature = "store")]
         let wiring = self.consumer.scope.context.wiring();
         #[cfg(feature = "store")]
@@ -181,6 +181,11 @@ impl Session {
     /// ends first.
     fn hold(self: &Arc<Self>, mut job: Job, wait: Duration) {
         job.attempt += 1;
+        self.hold_off(job, wait);
+    }
+
+    /// The same for a job that was not begun: this was no attempt.
+    pub(super) fn hold_off(self: &Arc<Self>, mut job: Job, wait: Duration) {
         self.let_pass(&mut job);
         let session = Arc::clone(self);
         tokio::spawn(async move {
@@ -198,7 +203,7 @@ impl Session {
         }
     }
 
-    async fn stopped_within(&self, wait: Duration) -> bool {
+    pub(super) async fn stopped_within(&self, wait: Duration) -> bool {
         let mut stop = self.stop.clone();
         let stopped = stop.wait_for(|stopped| *stopped);
         tokio::time::timeout(wait, stopped).await.is_ok()

@@ -13,6 +13,7 @@ use ductape_providers::{
 };
 use futures_util::future::BoxFuture;
 
+use super::once::Once;
 use super::session::Session;
 use crate::backoff::RetryPolicy;
 use crate::consumer::delivery::Scope;
@@ -60,6 +61,8 @@ pub(crate) struct ConsumerRun {
     pub(super) counters: Counters,
     pub(super) observers: Arc<[Arc<dyn Observer>]>,
     pub(super) first_failures: FirstFailures,
+    /// What tells whether a message was handled, where the broker does not.
+    pub(super) once: Option<Once>,
     /// The subscription at work.
     pub(super) session: Mutex<Weak<Session>>,
 }

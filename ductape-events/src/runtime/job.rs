@@ -17,6 +17,8 @@ pub(super) struct Job {
     pub(super) first_failed_at: Option<u64>,
     /// Where its receipt stands among those whose lease is extended.
     pub(super) held: usize,
+    /// By what the inbox knows this attempt, where it was asked.
+    pub(super) epoch: Option<i64>,
     /// Whether later messages of its key pass it while it waits to run again.
     pub(super) passed: bool,
 }
@@ -27,6 +29,7 @@ pub(super) struct JobRest {
     receipt: Receipt,
     first_failed_at: Option<u64>,
     held: usize,
+    epoch: Option<i64>,
 }
 
 impl Job {
@@ -41,6 +44,7 @@ impl Job {
             receipt: self.receipt,
             first_failed_at: self.first_failed_at,
             held: self.held,
+            epoch: self.epoch,
         };
         (delivery, rest)
     }
@@ -55,6 +59,7 @@ impl JobRest {
             attempt: delivery.attempt,
             first_failed_at: self.first_failed_at,
             held: self.held,
+            epoch: self.epoch,
             passed: false,
         }
     }

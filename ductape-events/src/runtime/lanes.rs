@@ -81,6 +81,7 @@ impl State {
             receipt,
             attempt,
             first_failed_at,
+            epoch: None,
             passed: false,
         }
     }

@@ -17,6 +17,8 @@ mod job;
 mod lanes;
 #[cfg(test)]
 mod lanes_tests;
+#[cfg_attr(not(feature = "store"), path = "no_once.rs")]
+mod once;
 #[cfg(feature = "store")]
 mod registered;
 mod report;

@@ -87,7 +87,7 @@ impl Guarantee {
             event: consumer.topic.event().to_string(),
             group: consumer.group.name.to_string(),
             provider: consumer.provider.info_dyn().provider,
-            delivery: if consumer.group.once {
+            delivery: if consumer.group.once || consumer.once.is_some() {
                 "effectively once"
             } else {
                 "at least once"

@@ -52,16 +52,19 @@ async fn work_singly(
         let Some(job) = session.take_up(job) else {
             continue;
         };
+        let Some(job) = session.admit(job).await else {
+            continue;
+        };
         let began = consumer.is_observed().then(clock::now);
         let (delivery, rest) = job.split(&consumer.scope);
         let running = Running::new(&consumer.counters.running);
         let verdict = guarded(consumer.timeout, async { handler(&delivery).await }).await;
         drop(running);
-        next = session.conclude_and_take(
-            rest.join(delivery),
-            verdict.unwrap_or_else(Verdict::from),
-            began.map_or(Duration::ZERO, |began| began.elapsed()),
-        );
+        let elapsed = began.map_or(Duration::ZERO, |began| began.elapsed());
+        let verdict = verdict.unwrap_or_else(Verdict::from);
+        if let Some(job) = session.written_down(rest.join(delivery), &verdict).await {
+            next = session.conclude_and_take(job, verdict, elapsed);
+        }
     }
 }
 
@@ -79,7 +82,9 @@ async fn work_in_batches(
         let mut deliveries = Vec::with_capacity(jobs.len());
         let mut rests = Vec::with_capacity(jobs.len());
         for job in mem::take(&mut jobs) {
-            if let Some(job) = session.take_up(job) {
+            if let Some(job) = session.take_up(job)
+                && let Some(job) = session.admit(job).await
+            {
                 let (delivery, rest) = job.split(&consumer.scope);
                 deliveries.push(delivery);
                 rests.push(rest);
@@ -100,7 +105,9 @@ async fn work_in_batches(
         let verdicts = verdicts.into_iter().chain(std::iter::repeat_with(missing));
         let elapsed = began.elapsed();
         for ((delivery, rest), verdict) in batch.deliveries.into_iter().zip(rests).zip(verdicts) {
-            session.conclude(rest.join(delivery), verdict, elapsed);
+            if let Some(job) = session.written_down(rest.join(delivery), &verdict).await {
+                session.conclude(job, verdict, elapsed);
+            }
         }
     }
 }

@@ -70,6 +70,7 @@ impl Attempted {
         let ended_at = clock::wall();
         let outcome = match result {
             AttemptResult::Handled => Outcome::Success,
+            AttemptResult::Duplicate => Outcome::Duplicate,
             AttemptResult::Retried(wait, failure) => Outcome::Retrying {
                 error: failure.reason.clone(),
                 next_at: ended_at.checked_add(wait).unwrap_or(ended_at),

@@ -98,7 +98,7 @@ impl Recorder {
         elapsed: Duration,
     ) {
         let tracked = self.tracked(topic, wiring);
-        let failed = !matches!(result, AttemptResult::Handled);
+        let failed = !matches!(result, AttemptResult::Handled | AttemptResult::Duplicate);
         // One that is only counted was so when it was produced.
         if tracked.tracking.fate(&message.id, failed) == Fate::Kept {
             let attempted = Attempted::new(tracked, group, message, attempt, result, elapsed);

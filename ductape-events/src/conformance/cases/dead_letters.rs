@@ -352,6 +352,7 @@ async fn once_does_not_swallow_a_reprocessed_dead_letter(context: Context) -> Re
     };
     let program = Setup::new(&context)
         .await?
+        .with_store()
         .consumer(&topic, &group, options, decides)
         .start()
         .await?;

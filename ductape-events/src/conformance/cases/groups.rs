@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ductape_providers::capability::Capability;
+use ductape_providers::Capability;
 use ductape_providers::conformance::{Applies, Context, Failure, check};
 use ductape_providers::spec::Ordering;
 use ductape_providers::{MessageId, Outgoing};
@@ -21,25 +21,35 @@ pub(super) static CASES: &[ductape_providers::conformance::Case] = &[
     case!("R-055", members_of_a_group_share_its_messages),
     case!("R-064", two_groups_with_once_both_run, once),
     case!("R-071", a_repeated_id_has_one_effect, once),
+    case!("R-072", once_without_a_store_is_refused),
 ];
 
 pub(super) fn once(capability: &Capability) -> Applies {
-    Applies::when(capability.once, "once", |context| {
-        Box::pin(once_is_refused_at_start_up(context))
+    let kept = capability.once || cfg!(feature = "store");
+    Applies::when(kept, "once", |context| {
+        Box::pin(once_without_a_store_is_refused(context))
     })
 }
 
-async fn once_is_refused_at_start_up(context: Context) -> Result<(), Failure> {
+/// The inbox of the store keeps the ids where the broker does not; without either, such a program is refused.
+async fn once_without_a_store_is_refused(context: Context) -> Result<(), Failure> {
     let (topic, group) = (context.topic("t")?, context.group("g")?);
-    let built = Setup::new(&context)
-        .await?
+    let setup = Setup::new(&context).await?;
+    let built = setup
         .consumer(&topic, &group, with_once(), Log::default().done())
         .try_build()
         .await;
     match built {
         Err(error) if error.code() == ErrorCode::Unsupported => Ok(()),
         Err(error) => Err(Failure::new(format!("`once` was refused with {error}"))),
-        Ok(_) => Err(Failure::new("a program that asks for `once` was built")),
+        Ok(program) => {
+            let known = program.capability(&topic)?.once;
+            check!(
+                known,
+                "a program was built that asks for `once`, which nobody keeps"
+            );
+            Ok(())
+        }
     }
 }
 
@@ -109,6 +119,7 @@ async fn two_groups_with_once_both_run(context: Context) -> Result<(), Failure> 
     let (first, second) = (Log::default(), Log::default());
     let program = Setup::new(&context)
         .await?
+        .with_store()
         .consumer(&topic, &one, with_once(), first.done())
         .consumer(&topic, &two, with_once(), second.done())
         .start()
@@ -134,6 +145,7 @@ async fn a_repeated_id_has_one_effect(context: Context) -> Result<(), Failure> {
     });
     let program = Setup::new(&context)
         .await?
+        .with_store()
         .consumer(&topic, &group, with_once(), slow)
         .start()
         .await?;

@@ -244,6 +244,7 @@ async fn observers_hear_of_each_attempt_once(context: Context) -> Result<(), Fai
     let observer = move |report: &AttemptReport<'_>| {
         let what = match report.result {
             AttemptResult::Handled => "handled".to_owned(),
+            AttemptResult::Duplicate => "a duplicate".to_owned(),
             AttemptResult::Retried(_, failure) => format!("retried: {}", failure.reason),
             AttemptResult::DeadLettered(failure) => format!("dead: {}", failure.reason),
         };
