@@ -45,6 +45,7 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;
+mod contract;
 mod delivery;
 mod envelope;
 mod error;

@@ -12,6 +12,7 @@ pub use crate::consumer::{
     Backoff, BatchDelivery, Consumer, ConsumerDescriptor, ConsumerOptions, Delivery, FromBatch, FromDelivery,
     Handler, RegisteredConsumer, Requirements, RetryOptions, Verdict,
 };
+pub use crate::contract::contract_test;
 pub use crate::sample::{
     Sample, SampleAt, SampleVariant, Tagging, sample_of, sample_of_schema, sample_value,
 };

@@ -3,6 +3,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Item, Member};
 
+use super::contract;
 use super::model::TopicModel;
 use super::parse::{FieldInput, Shape};
 use super::serde::{Serde, field_name};
@@ -63,6 +64,8 @@ fn implementation(model: &TopicModel<'_>, ty: &impl ToTokens, type_name: &str, e
     let compatibility = optional(model.compatibility.map(str::to_owned));
     let sample = model.sample.function(private, ty);
     let write_key = write_key(model);
+    let tracked = contract::tracked(event, *version);
+    let test = contract_test(model, ty, event);
     let descriptor = format_ident!("__DUCTAPE_TOPIC", span = Span::mixed_site());
     quote! {
         #[allow(deprecated)]
@@ -91,7 +94,24 @@ fn implementation(model: &TopicModel<'_>, ty: &impl ToTokens, type_name: &str, e
                 #write_key
             }
             #private::inventory::submit! { #private::RegisteredTopic(&#descriptor) }
+            #tracked
         };
+        #test
+    }
+}
+
+/// The test that holds the topic to its contract. It stands beside the item, since a harness finds none within a block.
+fn contract_test(model: &TopicModel<'_>, ty: &impl ToTokens, event: &str) -> TokenStream {
+    let TopicModel { private, version, .. } = model;
+    let name = event.replace([':', '-'], "_");
+    let name = format_ident!("contract_of_{name}_v{version}");
+    quote! {
+        #[cfg(test)]
+        #[allow(unnameable_test_items)]
+        #[::core::prelude::v1::test]
+        fn #name() {
+            #private::contract_test::<#ty>(::core::env!("CARGO_MANIFEST_DIR"));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `#[topic]`.
 //!
 //! `parse` splits tokens, `model` says what they mean, `check` looks at more than one of them at a time, `expand`
-//! writes the implementation, `fallback` one that only keeps other errors away. `serde` knows the wire names.
+//! writes the implementation, `fallback` one that only keeps other errors away. `serde` knows the wire names, `contract` what is committed.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -9,6 +9,7 @@ use quote::quote;
 use crate::ctxt::Ctxt;
 
 mod check;
+mod contract;
 mod expand;
 mod fallback;
 pub(crate) mod model;
@@ -31,6 +32,7 @@ pub(crate) fn topic(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     let cx = Ctxt::new();
     let model = TopicModel::build(&cx, &input);
     check::topic(&cx, &model);
+    contract::check(&cx, &model);
     match cx.check() {
         Ok(()) => expand::topic(&model),
         Err(error) => fallback::topic(&model, &error),

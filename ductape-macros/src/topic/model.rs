@@ -1,7 +1,7 @@
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::spanned::Spanned as _;
+use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprLit, Ident, Index, Lit, LitStr, Member, Meta, Path, Token, Type};
 
 use ductape_schema::EventName;
@@ -96,6 +96,25 @@ impl<'a> TopicModel<'a> {
             serde,
             private,
         }
+    }
+}
+
+impl TopicModel<'_> {
+    /// The events of the topic or of its instances, and where their names are written.
+    pub(crate) fn events(&self) -> Vec<(String, Span)> {
+        let first = self.input.args.positional.first();
+        let own = (
+            self.event.clone(),
+            first.map_or_else(Span::call_site, Spanned::span),
+        );
+        let Some((_, instances)) = &self.instances else {
+            return vec![own];
+        };
+        let named = instances.iter().map(|instance| match &instance.event {
+            Some(event) => (event.value(), event.span()),
+            None => own.clone(),
+        });
+        named.collect()
     }
 }
 

@@ -21,6 +21,11 @@ pub(crate) struct Serde {
     /// Whether it is not read.
     pub(crate) absent: bool,
     pub(crate) flatten: bool,
+    /// Whether what is missing takes its default.
+    pub(crate) default: bool,
+    pub(crate) deny_unknown_fields: bool,
+    /// Whether it is on the wire as something else than its type says.
+    pub(crate) changed: bool,
     /// Whether `crate = "…"` is set.
     pub(crate) has_crate: bool,
 }
@@ -51,6 +56,16 @@ impl Serde {
             "skip" | "skip_deserializing" => (self.skip, self.absent) = (true, true),
             "skip_serializing" => self.skip = true,
             "flatten" => self.flatten = true,
+            "deny_unknown_fields" => self.deny_unknown_fields = true,
+            "default" => {
+                self.default = true;
+                skip_value(meta)?;
+            }
+            "with" | "serialize_with" | "deserialize_with" | "from" | "try_from" | "into" | "remote"
+            | "transparent" | "other" | "getter" => {
+                self.changed = true;
+                skip_value(meta)?;
+            }
             "crate" => {
                 self.has_crate = true;
                 text(meta)?;

@@ -77,7 +77,9 @@ fn recursion() {
     let breaks = checked(&tree(json!("integer")), &tree(json!("number")));
     assert!(breaks.iter().any(|one| one.path == "$.value"), "{breaks:?}");
     assert!(
-        breaks.iter().all(|one| one.path.ends_with(".value")),
+        breaks
+            .iter()
+            .all(|one| one.path.rsplit('.').next() == Some("value")),
         "{breaks:?}"
     );
 }

@@ -1,0 +1,151 @@
+//! Rules that types hardly reach.
+
+use ductape_schema::compatibility::{Mode, check};
+use serde_json::{Value, json};
+
+fn is_compatible(old: &Value, new: &Value) -> bool {
+    check(old, new, Mode::Backward).is_empty()
+}
+
+#[test]
+fn a_message_may_satisfy_two_alternatives_and_have_the_fields_of_both() {
+    let text = json!({ "properties": { "b": { "type": "string" } }, "required": ["b"] });
+    let old =
+        json!({ "type": "object", "anyOf": [{ "properties": { "a": true }, "required": ["a"] }, text] });
+    let mut alone = text;
+    alone["maxProperties"] = json!(1);
+    let first = json!({ "properties": { "a": true, "b": { "type": "integer" } }, "required": ["a"] });
+    let new = json!({ "type": "object", "anyOf": [first, alone] });
+    // `{"a": 1, "b": "x"}` fits both of the old, and none of the new.
+    assert!(!is_compatible(&old, &new));
+}
+
+#[test]
+fn what_was_found_upon_a_guess_is_forgotten_with_it() {
+    let schema = |bad: &str, root: Value| {
+        let mut schema = json!({
+            "type": "object",
+            "$defs": {
+                "N": { "type": "object", "properties": { "q": { "$ref": "#/$defs/Q" }, "bad": { "type": bad } } },
+                "Q": { "type": "object", "properties": { "n": { "$ref": "#/$defs/N" } } },
+            },
+        });
+        for (keyword, value) in root.as_object().unwrap() {
+            schema[keyword] = value.clone();
+        }
+        schema
+    };
+    let (n, q) = (json!({ "$ref": "#/$defs/N" }), json!({ "$ref": "#/$defs/Q" }));
+    let old = schema("string", json!({ "properties": { "x": n, "y": q } }));
+    let new = schema(
+        "integer",
+        json!({ "anyOf": [{ "properties": { "x": n } }, { "properties": { "y": q } }] }),
+    );
+    // `{"x": {"bad": "s"}, "y": {"n": {"bad": "s"}}}`
+    assert!(!is_compatible(&old, &new));
+}
+
+#[test]
+fn what_is_required_and_not_listed_is_written_all_the_same() {
+    let old = json!({ "type": "object", "properties": { "a": true }, "required": ["a", "b"] });
+    let new = json!({ "type": "object", "properties": { "b": { "type": "string" } } });
+    assert!(!is_compatible(&old, &new));
+}
+
+#[test]
+fn an_object_that_lists_nothing_may_hold_anything() {
+    let typed = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+    assert!(!is_compatible(&json!({ "type": "object" }), &typed));
+    assert!(is_compatible(&typed, &json!({ "type": "object" })));
+}
+
+#[test]
+fn keywords_that_are_rare() {
+    let text = json!({ "type": "string" });
+    for (old, new, expected) in [
+        (text.clone(), json!({ "not": { "type": "integer" } }), true),
+        (text.clone(), json!({ "not": { "minLength": 1 } }), false),
+        (
+            text.clone(),
+            json!({ "if": { "type": "integer" }, "then": false }),
+            true,
+        ),
+        (
+            text.clone(),
+            json!({ "if": { "type": "string" }, "then": { "maxLength": 1 } }),
+            false,
+        ),
+        (
+            text.clone(),
+            json!({ "if": { "type": "string" }, "else": false }),
+            true,
+        ),
+        (json!({ "multipleOf": 6 }), json!({ "multipleOf": 3 }), true),
+        (json!({ "multipleOf": 3 }), json!({ "multipleOf": 6 }), false),
+        (json!({ "type": "integer" }), json!({ "multipleOf": 1 }), true),
+        (
+            json!({ "type": "integer", "exclusiveMinimum": 0 }),
+            json!({ "type": "number", "minimum": 1 }),
+            true,
+        ),
+        (
+            json!({ "type": "array", "maxItems": 1 }),
+            json!({ "type": "array", "uniqueItems": true }),
+            true,
+        ),
+        (
+            json!({ "type": "array", "contains": { "type": "null" } }),
+            json!({ "type": "array", "contains": { "type": "null" }, "maxItems": 9 }),
+            false,
+        ),
+        (
+            json!({ "properties": { "a": true, "b": true }, "required": ["a", "b"] }),
+            json!({ "dependentRequired": { "a": ["b"] } }),
+            true,
+        ),
+        (
+            json!({ "properties": { "a": true, "b": true }, "required": ["a"] }),
+            json!({ "dependentRequired": { "a": ["b"] } }),
+            false,
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": true }, "additionalProperties": false }),
+            json!({ "allOf": [{ "properties": { "a": true } }], "unevaluatedProperties": false }),
+            true,
+        ),
+        (
+            json!({ "type": "object", "properties": { "a": true, "b": true } }),
+            json!({ "allOf": [{ "properties": { "a": true } }], "unevaluatedProperties": false }),
+            false,
+        ),
+        (
+            json!({ "type": "object", "properties": { "ab": true } }),
+            json!({ "propertyNames": { "maxLength": 2 } }),
+            true,
+        ),
+        (
+            json!({ "type": "object", "properties": { "abc": true } }),
+            json!({ "propertyNames": { "maxLength": 2 } }),
+            false,
+        ),
+        (
+            json!({ "enum": [1, 2.0] }),
+            json!({ "type": "integer", "maximum": 2 }),
+            true,
+        ),
+        (json!(false), json!({ "type": "string" }), true),
+        (json!(true), json!({}), true),
+    ] {
+        assert_eq!(
+            is_compatible(&old, &new),
+            expected,
+            "{old} {new}: {:?}",
+            check(&old, &new, Mode::Backward)
+        );
+    }
+}
+
+#[test]
+fn in_the_mode_none_anything_goes() {
+    assert!(check(&json!(true), &json!(false), Mode::None).is_empty());
+}

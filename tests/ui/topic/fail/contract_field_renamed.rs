@@ -1,0 +1,12 @@
+use ductape_events::prelude::*;
+
+#[topic("orders:read-by-new")]
+struct OrderCreated {
+    order_id: String,
+    #[serde(rename = "sum")]
+    total: f64,
+    lines: Vec<u32>,
+    note: Option<String>,
+}
+
+fn main() {}

@@ -1,0 +1,11 @@
+use ductape_events::prelude::*;
+
+#[topic("broken:newer")]
+struct OrderCreated {
+    order_id: String,
+    total: f64,
+    lines: Vec<u32>,
+    note: Option<String>,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use ductape_events::prelude::*;
+
+#[topic("orders:moved")]
+enum Moved {
+    Lost,
+    Shipped { to: String },
+}
+
+fn main() {}
