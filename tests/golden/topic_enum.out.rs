@@ -70,3 +70,11 @@ const _: () = {
         ::ductape_events::__private::RegisteredTopic(& __DUCTAPE_TOPIC)
     }
 };
+#[cfg(test)]
+#[allow(unnameable_test_items)]
+#[::core::prelude::v1::test]
+fn contract_of_stock_stock_moved_v1() {
+    ::ductape_events::__private::contract_test::<
+        StockMoved,
+    >(::core::env!("CARGO_MANIFEST_DIR"));
+}

@@ -38,6 +38,14 @@ const _: () = {
         ::ductape_events::__private::RegisteredTopic(& __DUCTAPE_TOPIC)
     }
 };
+#[cfg(test)]
+#[allow(unnameable_test_items)]
+#[::core::prelude::v1::test]
+fn contract_of_payments_paid_v1() {
+    ::ductape_events::__private::contract_test::<
+        Paid<Usd>,
+    >(::core::env!("CARGO_MANIFEST_DIR"));
+}
 #[allow(deprecated)]
 const _: () = {
     static __DUCTAPE_TOPIC: ::ductape_events::__private::TopicDescriptor = ::ductape_events::__private::TopicDescriptor {
@@ -67,3 +75,11 @@ const _: () = {
         ::ductape_events::__private::RegisteredTopic(& __DUCTAPE_TOPIC)
     }
 };
+#[cfg(test)]
+#[allow(unnameable_test_items)]
+#[::core::prelude::v1::test]
+fn contract_of_payments_paid_eur_v1() {
+    ::ductape_events::__private::contract_test::<
+        Paid<Eur>,
+    >(::core::env!("CARGO_MANIFEST_DIR"));
+}

@@ -43,3 +43,11 @@ const _: () = {
         ::ductape_events::__private::RegisteredTopic(& __DUCTAPE_TOPIC)
     }
 };
+#[cfg(test)]
+#[allow(unnameable_test_items)]
+#[::core::prelude::v1::test]
+fn contract_of_order_events_order_shipped_v2() {
+    ::ductape_events::__private::contract_test::<
+        OrderShipped,
+    >(::core::env!("CARGO_MANIFEST_DIR"));
+}
