@@ -21,6 +21,8 @@ mod letters;
 mod range;
 #[path = "tracking/reprocess.rs"]
 mod reprocess;
+#[path = "tracking/retention.rs"]
+mod retention;
 #[path = "tracking/sensitive.rs"]
 mod sensitive;
 #[allow(dead_code)] // the other suites use more of it

@@ -7,6 +7,8 @@ use ductape_providers::config::{ProviderConfig, Secret, closest};
 
 #[cfg(feature = "store")]
 use crate::tracking::{Asked, Policies};
+#[cfg(feature = "store")]
+use ductape_store::tracking::Retention;
 
 use super::problem::{ConfigProblem, ConfigProblems, ProblemKind};
 
@@ -21,6 +23,9 @@ pub struct Config {
     /// What is recorded of topics that say nothing else.
     #[cfg(feature = "store")]
     pub(super) tracking: Asked,
+    /// How long, and how much of it, the history is kept.
+    #[cfg(feature = "store")]
+    pub(super) retention: Retention,
 }
 
 /// A broker of the configuration.
@@ -91,7 +96,7 @@ impl Config {
             let topics = broker.tracking.iter();
             topics.map(move |(topic, asked)| (format!("{tag}:{topic}"), *asked))
         });
-        policies.asked(self.tracking, topics)
+        policies.asked(self.tracking, topics).kept(self.retention)
     }
 
     /// Whether the file names a store.

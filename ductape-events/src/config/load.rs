@@ -60,6 +60,8 @@ impl Config {
             brokers: top.brokers,
             #[cfg(feature = "store")]
             tracking: top.tracking,
+            #[cfg(feature = "store")]
+            retention: top.retention,
         })
     }
 }

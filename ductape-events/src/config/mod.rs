@@ -3,6 +3,8 @@
 //! ```toml
 //! product = "shop"                       # optional; DUCTAPE_PRODUCT comes before it
 //! store = "sqlite:shop.db"               # optional: where the store is, or "off"; DUCTAPE_STORE comes before it
+//! # store = { url = "sqlite:shop.db", retention = { age = "30d", size = "10GB" } }
+//! #                                      # the same, and how long and how much of it the history is kept
 //! tracking = "failures"                  # optional: what the history has of topics that say nothing else; "all" otherwise
 //! environment = "dev"                    # where DUCTAPE_ENV is not set; "dev" if this is not set either
 //!

@@ -1,5 +1,7 @@
 //! From a file's content to brokers, their environments and topics.
 
+mod store;
+
 use std::collections::BTreeMap;
 
 use ductape_providers::EventName;
@@ -12,6 +14,8 @@ use super::file::{BrokerConfig, EnvironmentConfig, TopicConfig, instead};
 use super::problem::ConfigProblem;
 #[cfg(feature = "store")]
 use crate::tracking::Asked;
+#[cfg(feature = "store")]
+use ductape_store::tracking::Retention;
 
 type Table = Map<String, Value>;
 
@@ -28,6 +32,8 @@ pub(super) struct Top {
     pub(super) brokers: BTreeMap<String, BrokerConfig>,
     #[cfg(feature = "store")]
     pub(super) tracking: Asked,
+    #[cfg(feature = "store")]
+    pub(super) retention: Retention,
 }
 
 /// What the file says; what is wrong goes to `problems`.
@@ -62,7 +68,9 @@ pub(super) fn read(document: &Document<'_>, lookup: Lookup<'_>, problems: &mut V
     );
     let product = reader.tag_value(root, "product");
     let environment = reader.tag_value(root, "environment");
-    let store = reader.text(root, "", "store").map(Secret::new);
+    let store = reader.store(root).map(Secret::new);
+    #[cfg(feature = "store")]
+    let retention = reader.retention(root);
     #[cfg(feature = "store")]
     let tracking = reader.tracking(root, "");
     let mut brokers = BTreeMap::new();
@@ -81,6 +89,8 @@ pub(super) fn read(document: &Document<'_>, lookup: Lookup<'_>, problems: &mut V
         brokers,
         #[cfg(feature = "store")]
         tracking,
+        #[cfg(feature = "store")]
+        retention,
     }
 }
 
@@ -219,30 +229,6 @@ impl Reader<'_> {
             config: Box::new(config),
             allow,
         })
-    }
-
-    /// What is to be recorded: `tracking` and `payloads`.
-    #[cfg(feature = "store")]
-    fn tracking(&mut self, table: &Table, pointer: &str) -> Asked {
-        let at = pointer_to(pointer, "tracking");
-        let policy = match self.text(table, pointer, "tracking").map(|text| text.parse()) {
-            None => None,
-            Some(Ok(policy)) => Some(policy),
-            Some(Err(problem)) => {
-                self.find(&at, problem);
-                None
-            }
-        };
-        let payloads = match table.get("payloads") {
-            None => None,
-            Some(Value::Bool(payloads)) => Some(*payloads),
-            Some(other) => {
-                let message = format!("is {}; write `true` or `false`", kind_of(other));
-                self.find(&pointer_to(pointer, "payloads"), message);
-                None
-            }
-        };
-        Asked { policy, payloads }
     }
 
     /// A list of names.

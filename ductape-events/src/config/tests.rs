@@ -356,3 +356,39 @@ fn what_is_recorded_is_checked() {
          ductape.toml:6: brokers.b.topics.t.tracking: the share of `sample(…)` is a number from 0 to 1, as in `sample(0.01)`"
     );
 }
+
+#[cfg(feature = "store")]
+#[test]
+fn how_long_the_history_is_kept_is_read_and_checked() {
+    let broker = "[brokers.b.environments.dev]\ntype = \"EMBEDDED\"\n";
+    let store = r#"store = { url = "sqlite:shop.db", retention = { age = "30d", size = "10GB" } }"#;
+    let config = good(&format!("{store}\n{broker}"));
+    assert_eq!(config.store(), Some("sqlite:shop.db"));
+    let kept = config.tracking(crate::tracking::Policies::default()).retention;
+    assert_eq!(kept.age_max, Some(std::time::Duration::from_hours(720)));
+    assert_eq!(kept.bytes_max, Some(10_000_000_000));
+    let usual = good(&format!("store = {{ retention = {{ age = \"1h\" }} }}\n{broker}"));
+    assert_eq!(usual.store(), None, "the usual store, for an hour");
+
+    let text = format!(
+        "{broker}[store]\nurl = 7\nretension = 1\nretention = {{ age = \"30\", size = \"0GB\", sise = 1 }}\n"
+    );
+    let problems = Config::parse(&text, "ductape.toml", &|_| None).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "ductape.toml:4: store.url: is a number; write a text\n\
+         ductape.toml:5: store.retension: is not a key of the store; did you mean `retention`?\n\
+         ductape.toml:6: store.retention.age: is no age; write minutes, hours or days, 1m or more, for example `30d`\n\
+         ductape.toml:6: store.retention.size: is no size; write MB, GB or TB, 1MB or more, for example `10GB`\n\
+         ductape.toml:6: store.retention.sise: is not a key of the retention; did you mean `size`?"
+    );
+    let problems = Config::parse(
+        &format!("store = {{ retention = 7 }}\n{broker}"),
+        "ductape.toml",
+        &|_| None,
+    );
+    assert_eq!(
+        problems.unwrap_err().to_string(),
+        "ductape.toml:1: store.retention: is a number; write a table, for example `{ age = \"30d\", size = \"10GB\" }`"
+    );
+}

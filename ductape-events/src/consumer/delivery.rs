@@ -13,6 +13,9 @@ pub struct Delivery {
     pub(crate) message: Incoming,
     pub(crate) attempt: u32,
     pub(crate) scope: Arc<Scope>,
+    /// The event that was produced for the handler, of what it returned: for the history.
+    #[cfg(feature = "store")]
+    pub(crate) follow_up: std::sync::OnceLock<&'static str>,
 }
 
 /// What all deliveries of one consumer have in common.

@@ -137,12 +137,21 @@ async fn fill<'a, T: Topic>(
 /// again produces the same message again.
 pub(crate) async fn follow_up<U: Topic>(event: &U, delivery: &Delivery) -> Verdict {
     let cause = delivery.message().id.to_string();
-    let id = MessageId::derived(&cause, &format!("{}/{}", delivery.group(), U::EVENT));
+    let id = follow_up_id(&cause, delivery.group().as_str(), U::EVENT);
     let options = ProduceOptions::default().id(id);
     match one(event, options, &delivery.context()).await {
-        Ok(_) => Verdict::Done,
+        Ok(_) => {
+            #[cfg(feature = "store")]
+            let _ = delivery.follow_up.set(U::EVENT);
+            Verdict::Done
+        }
         Err(error) => HandlerError::from(error).into(),
     }
+}
+
+/// The id of what a handler of `group` returned for the message `cause`.
+pub(crate) fn follow_up_id(cause: &str, group: &str, event: &str) -> MessageId {
+    MessageId::derived(cause, &format!("{group}/{event}"))
 }
 
 /// The options with their session checked, or the context's, where there is one that was not.

@@ -290,6 +290,25 @@ impl DuctapeBuilder {
         self
     }
 
+    /// How long, and how much of it, the history is kept; `retention` of the configuration comes before it. For ever by default. A
+    /// program that is built removes what is too old or too much, of all programs of the store, in small steps; dead letters that
+    /// wait for an operator stay.
+    ///
+    /// ```
+    /// use ductape_events::prelude::*;
+    /// use ductape_events::store::tracking::Retention;
+    /// use std::time::Duration;
+    ///
+    /// let month = Duration::from_secs(30 * 24 * 3_600);
+    /// let builder = Ductape::builder().retention(Retention { age_max: Some(month), bytes_max: Some(10_000_000_000) });
+    /// # let _ = builder;
+    /// ```
+    #[cfg(feature = "store")]
+    pub fn retention(mut self, retention: ductape_store::tracking::Retention) -> Self {
+        self.tracking.retention = retention;
+        self
+    }
+
     /// Tries to connect to every broker of the environment, step by step: finds the host, opens a connection, logs in.
     /// Nothing is declared. Each report comes with the broker's tag.
     ///
@@ -314,6 +333,8 @@ impl DuctapeBuilder {
     /// store can't be opened.
     pub async fn build(mut self) -> Result<Ductape, BrokerError> {
         self.gather();
+        #[cfg(feature = "store")]
+        crate::tracking::check_retention(self.tracking.retention)?;
         let run_time_consumers = std::mem::take(&mut self.run_time_consumers);
         let blueprint = Arc::new(self.blueprint());
         let wired = blueprint.wire(None, run_time_consumers, None).await?;
@@ -343,6 +364,8 @@ impl DuctapeBuilder {
         ductape.start_relay();
         #[cfg(feature = "store")]
         ductape.start_recorder();
+        #[cfg(feature = "store")]
+        ductape.start_keeper();
         Ok(ductape)
     }
 

@@ -79,7 +79,8 @@ impl Session {
         #[cfg(feature = "store")]
         if let Some(recorder) = wiring.recorder() {
             let (topic, group) = (&self.consumer.topic, &self.consumer.group.name);
-            recorder.attempted((topic, wiring), group, &job.message, job.attempt, result, elapsed);
+            let message = (&job.message, job.follow_up);
+            recorder.attempted((topic, wiring), group, message, job.attempt, result, elapsed);
         }
         self.consumer.report(&AttemptReport {
             event: self.consumer.topic.event().as_str(),

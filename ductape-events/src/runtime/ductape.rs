@@ -262,6 +262,19 @@ impl Ductape {
         *self.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
     }
 
+    /// Starts what removes the history that is too old or too much, where that is bounded.
+    #[cfg(feature = "store")]
+    pub(super) fn start_keeper(&self) {
+        let wiring = self.context.wiring();
+        if let (Some(recorder), Some(store)) = (wiring.recorder(), wiring.store_if_any())
+            && recorder.retention() != ductape_store::tracking::Retention::default()
+        {
+            let signal = self.ending.signal();
+            let stop = async move { signal.told().await };
+            tokio::spawn(crate::tracking::keep(store.clone(), recorder.retention(), stop));
+        }
+    }
+
     /// Waits until all that happened is written, up to `deadline`.
     #[cfg(feature = "store")]
     async fn end_recorder(&self, deadline: Instant) {

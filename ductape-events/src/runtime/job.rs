@@ -21,6 +21,9 @@ pub(super) struct Job {
     pub(super) epoch: Option<i64>,
     /// Whether later messages of its key pass it while it waits to run again.
     pub(super) passed: bool,
+    /// The event that was produced for its handler.
+    #[cfg(feature = "store")]
+    pub(super) follow_up: Option<&'static str>,
 }
 
 /// What is left of a job while its message is with the handler.
@@ -39,6 +42,8 @@ impl Job {
             message: self.message,
             attempt: self.attempt,
             scope: Arc::clone(scope),
+            #[cfg(feature = "store")]
+            follow_up: std::sync::OnceLock::new(),
         };
         let rest = JobRest {
             receipt: self.receipt,
@@ -61,6 +66,8 @@ impl JobRest {
             held: self.held,
             epoch: self.epoch,
             passed: false,
+            #[cfg(feature = "store")]
+            follow_up: delivery.follow_up.into_inner(),
         }
     }
 }

@@ -83,6 +83,8 @@ impl State {
             first_failed_at,
             epoch: None,
             passed: false,
+            #[cfg(feature = "store")]
+            follow_up: None,
         }
     }
 

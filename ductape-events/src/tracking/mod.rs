@@ -20,6 +20,7 @@ mod redeliver;
 mod replay;
 mod report;
 mod reprocess;
+mod retention;
 
 pub use brokers::Brokers;
 pub use messages::Messages;
@@ -31,3 +32,4 @@ pub use report::{
 
 pub(crate) use policy::{Asked, Policies};
 pub(crate) use recorder::Recorder;
+pub(crate) use retention::{check as check_retention, keep, read_age, read_bytes};

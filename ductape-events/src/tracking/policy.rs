@@ -5,6 +5,7 @@ use std::hash::BuildHasher as _;
 use std::str::FromStr;
 
 use ductape_providers::MessageId;
+use ductape_store::tracking::Retention;
 
 /// Which messages of a topic are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -108,6 +109,8 @@ pub(crate) struct Policies {
     pub(crate) usual: Tracking,
     /// By the event's name.
     pub(crate) of: HashMap<String, Tracking>,
+    /// How long, and how much of it, is kept.
+    pub(crate) retention: Retention,
 }
 
 /// What a file says of it; it comes before what the program says.
@@ -134,6 +137,13 @@ impl Policies {
             let before = self.of(&event);
             self.of.insert(event, asked.of(before));
         }
+        self
+    }
+
+    /// With how long, and how much of it, the file asks to keep.
+    pub(crate) fn kept(mut self, asked: Retention) -> Self {
+        self.retention.age_max = asked.age_max.or(self.retention.age_max);
+        self.retention.bytes_max = asked.bytes_max.or(self.retention.bytes_max);
         self
     }
 

@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use ductape_providers::{GroupName, Headers, Incoming, MessageId, Outgoing};
 use ductape_store::tracking::{self, Original, Outcome, Record, TopicPlace};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::mask::Mask;
 use super::policy::Tracking;
 use crate::clock;
 use crate::envelope::header;
+use crate::produce;
 use crate::stats::AttemptResult;
 
 /// A topic whose messages are recorded.
@@ -55,6 +56,7 @@ pub(super) struct Attempted {
     ended_at: SystemTime,
     elapsed: Duration,
     produced_at: Option<SystemTime>,
+    follow_up: Option<&'static str>,
     original: Option<Box<(Bytes, Option<Bytes>, Headers)>>,
 }
 
@@ -91,6 +93,7 @@ impl Attempted {
             ended_at,
             elapsed,
             produced_at: message.published_at,
+            follow_up: None,
             original: is_dead.then(|| {
                 Box::new((
                     message.payload.clone(),
@@ -99,6 +102,13 @@ impl Attempted {
                 ))
             }),
         }
+    }
+}
+
+impl Attempted {
+    /// The same, and the event that was produced for its handler.
+    pub(super) fn followed_up_by(self, follow_up: Option<&'static str>) -> Self {
+        Self { follow_up, ..self }
     }
 }
 
@@ -156,11 +166,17 @@ impl Happened {
                     ended_at,
                     elapsed,
                     produced_at,
+                    follow_up,
                     original,
                 } = attempted;
+                let message_id = id.to_string();
                 Record::Attempted(Box::new(tracking::Attempted {
                     topic: Arc::clone(&tracked.place),
-                    message_id: id.to_string(),
+                    response_data: follow_up.map(|event| {
+                        let id = produce::follow_up_id(&message_id, group.as_str(), event);
+                        json!({ "event": event, "messageId": id.to_string() }).to_string()
+                    }),
+                    message_id,
                     consumer_tag: group.as_str().into(),
                     redrive,
                     attempt,
@@ -168,7 +184,6 @@ impl Happened {
                     started_at: ended_at.checked_sub(elapsed).unwrap_or(ended_at),
                     elapsed,
                     produced_at,
-                    response_data: None,
                     original: original
                         .map(|original| *original)
                         .map(|(payload, key, headers)| Original {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ductape_providers::{GroupName, Incoming, MessageId, Outgoing, Route, TopicName};
 use ductape_store::Store;
-use ductape_store::tracking::{self, LeftOut, Message, Outcome, Record, TopicPlace, TrackingWriter};
+use ductape_store::tracking::{
+    self, LeftOut, Message, Outcome, Record, Retention, TopicPlace, TrackingWriter,
+};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -62,6 +64,11 @@ impl Recorder {
         }
     }
 
+    /// How long, and how much of it, is kept.
+    pub(crate) fn retention(&self) -> Retention {
+        self.policies.retention
+    }
+
     /// Says that `group` consumes `topic`: what is produced from now on waits for it.
     pub(crate) fn consumed_by(&self, topic: &TopicName, group: &GroupName) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,12 +94,12 @@ impl Recorder {
         }
     }
 
-    /// Notes what came of an attempt.
+    /// Notes what came of an attempt, and which event it was followed up by.
     pub(crate) fn attempted(
         &self,
         (topic, wiring): (&TopicName, &Wiring),
         group: &GroupName,
-        message: &Incoming,
+        (message, follow_up): (&Incoming, Option<&'static str>),
         attempt: u32,
         result: AttemptResult<'_>,
         elapsed: Duration,
@@ -102,7 +109,7 @@ impl Recorder {
         // One that is only counted was so when it was produced.
         if tracked.tracking.fate(&message.id, failed) == Fate::Kept {
             let attempted = Attempted::new(tracked, group, message, attempt, result, elapsed);
-            self.push(Happened::Attempted(attempted));
+            self.push(Happened::Attempted(attempted.followed_up_by(follow_up)));
         }
     }
 

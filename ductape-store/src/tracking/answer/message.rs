@@ -78,7 +78,7 @@ answers! {
         /// When it is to be tried again.
         #[serde(serialize_with = "rfc3339_option", skip_serializing_if = "Option::is_none")]
         next_retry_at: Option<SystemTime>,
-        /// What the consumer answered.
+        /// What the consumer answered: of a handler that returned an event, which one was produced, as `event` and `messageId`.
         #[serde(skip_serializing_if = "Option::is_none")]
         response_data: Option<Value>,
         /// How long the last attempt took, in milliseconds when written as JSON.
