@@ -14,6 +14,8 @@
 
 #[path = "registry/brokers.rs"]
 mod brokers;
+#[path = "registry/schemas.rs"]
+mod schemas;
 #[path = "registry/start.rs"]
 mod start;
 #[allow(dead_code)] // the other suite uses more of it

@@ -35,6 +35,8 @@ pub enum StoreErrorKind {
     Missing,
     /// What was asked can't be asked.
     Invalid,
+    /// A topic's schema can't follow the one that is held.
+    Incompatible,
     /// Anything else; see the text.
     Failed,
 }

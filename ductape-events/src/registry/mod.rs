@@ -12,6 +12,10 @@
 //!   program has no file, and `BROKER_NOT_FOUND` where it has one.
 //! - A topic that is a Rust type has the sample, the schema and the documentation of the type: what a call changed of them is as the
 //!   type says again when the program is built next. What the type and the file say nothing of stays.
+//! - The schema of a type must be able to follow the one that a program said before, as its `compatibility` asks (`backward` where it
+//!   asks nothing): else the program does not start, with `SCHEMA_INCOMPATIBLE`, the place and the reason. A higher `version` is a topic of
+//!   its own, and both live side by side. `schema-incompatible` can be allowed, for a program of an older version, say, that must start
+//!   again beside a newer one; then its schema takes the place. What a call says of a schema binds no program.
 //! - Nothing is ever taken out of the registry but by [`delete`](Messaging::delete).
 //!
 //! # Secrets

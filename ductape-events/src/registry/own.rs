@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ductape_providers::EventName;
+use ductape_schema::compatibility::Mode;
 use ductape_store::registry::{
     BrokerEntry, ConsumerEntry, EnvironmentEntry, Own, QueueUrl, Source, TopicChange, TopicEntry,
 };
@@ -55,7 +56,10 @@ pub(crate) fn of(parts: Parts) -> Own {
         says.description = says.description.or(description);
         says.sample = Some((descriptor.sample)());
         says.schema = Some((descriptor.schema)());
-        topics.push(topic(&event, descriptor.version, says, Source::Program));
+        let mut entry = topic(&event, descriptor.version, says, Source::Program);
+        let chosen = descriptor.compatibility.and_then(|mode| mode.parse().ok());
+        entry.compatibility = chosen.unwrap_or_default();
+        topics.push(entry);
     }
     for event in config.into_iter().flat_map(Config::events) {
         if !parts.topics.iter().any(|topic| topic.event == event.as_str()) {
@@ -66,6 +70,7 @@ pub(crate) fn of(parts: Parts) -> Own {
         brokers,
         topics,
         consumers: parts.consumers,
+        takes_incompatible: false,
     }
 }
 
@@ -118,6 +123,7 @@ fn topic(event: &EventName, version: u32, says: TopicChange, source: Source) -> 
         topic: event.topic().to_owned(),
         version,
         says,
+        compatibility: Mode::None,
         source,
     }
 }

@@ -1,6 +1,7 @@
 //! Topics of the registry.
 
 use ductape_providers::EventName;
+use ductape_schema::compatibility::Mode;
 use ductape_store::registry::{self, Source, TopicEntry};
 
 use super::check::Check;
@@ -90,6 +91,7 @@ impl<'a> Topics<'a> {
                 schema: topic.schema,
                 queue_urls: Some(topic.queue_urls),
             },
+            compatibility: Mode::None,
             source: Source::Call,
         };
         let messaging = &self.messaging;

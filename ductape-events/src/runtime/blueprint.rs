@@ -44,6 +44,7 @@ pub(super) struct Wired {
     pub(super) consumers: Vec<Arc<ConsumerRun>>,
     /// What was found of what the consumers ask and of how the brokers are set up.
     pub(super) findings: Vec<Finding>,
+    pub(super) allowed: Allowed,
 }
 
 impl Wired {
@@ -203,6 +204,7 @@ impl Blueprint {
             topics,
             consumers,
             findings,
+            allowed: parts.allowed,
         })
     }
 

@@ -328,7 +328,7 @@ impl DuctapeBuilder {
     ///
     /// All that keeps the program from starting, at once ([`BrokerError::findings`]): `CONFIG_INVALID`, `BROKER_NOT_FOUND`,
     /// `BROKER_ENV_NOT_FOUND`, `ALREADY_EXISTS` (two topics of one name and version, two consumers of one topic and
-    /// group), `UNSUPPORTED`. Else `CONNECTION_FAILED`, when a broker is not there after the
+    /// group), `SCHEMA_INCOMPATIBLE` (the registry holds a schema of a topic that the program's can't follow), `UNSUPPORTED`. Else `CONNECTION_FAILED`, when a broker is not there after the
     /// [start-up timeout](Self::startup_timeout), or at once when it refuses the program; so too, or `STORE_FAILED`, when the
     /// store can't be opened.
     pub async fn build(mut self) -> Result<Ductape, BrokerError> {
@@ -337,7 +337,10 @@ impl DuctapeBuilder {
         crate::tracking::check_retention(self.tracking.retention)?;
         let run_time_consumers = std::mem::take(&mut self.run_time_consumers);
         let blueprint = Arc::new(self.blueprint());
-        let wired = blueprint.wire(None, run_time_consumers, None).await?;
+        #[cfg_attr(not(feature = "store"), allow(unused_mut))]
+        let mut wired = blueprint.wire(None, run_time_consumers, None).await?;
+        #[cfg(feature = "store")]
+        let planned = blueprint.plan(&mut wired).await?;
         for finding in &wired.findings {
             if !finding.is_refusal() {
                 tracing::warn!("{finding}");
@@ -346,7 +349,7 @@ impl DuctapeBuilder {
         refuse(wired.refusals())?;
         declare(&wired.context, &wired.topics).await?;
         #[cfg(feature = "store")]
-        blueprint.register(&wired).await?;
+        planned.carry_out(&wired).await?;
         let ductape = Ductape {
             context: wired.context,
             providers: wired.connected.into_providers(),

@@ -152,6 +152,12 @@ impl Parts {
 pub(super) struct Allowed(pub(super) Vec<String>);
 
 impl Allowed {
+    /// Whether this finding is allowed.
+    #[cfg(feature = "store")]
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|allowed| allowed == name)
+    }
+
     /// The findings, those that are allowed as warnings.
     pub(super) fn sift(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
         for finding in &mut findings {

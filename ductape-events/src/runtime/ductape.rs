@@ -414,7 +414,8 @@ impl Ductape {
     }
 
     /// Checks what the program asks against what the brokers of `environment` can do and how they are set up, and changes
-    /// nothing there: everything that would keep it from starting, and the guarantee that each consumer would have.
+    /// nothing there: everything that would keep it from starting, the guarantee that each consumer would have, and what its
+    /// start would change in the registry.
     ///
     /// ```
     /// use ductape_events::prelude::*;

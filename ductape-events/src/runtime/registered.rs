@@ -2,7 +2,7 @@
 
 use ductape_providers::config::ProviderConfig;
 use ductape_store::Store;
-use ductape_store::registry::{ConsumerEntry, Own, Source};
+use ductape_store::registry::{Changed, ConsumerEntry, Own, Refused, Source};
 
 use super::blueprint::{Blueprint, Wired};
 use super::brokers::Brokers;
@@ -54,12 +54,74 @@ impl Brokers {
     }
 }
 
-impl Blueprint {
+/// What a program tells the registry, and what that would change.
+pub(super) struct Planned {
+    own: Own,
+    /// A line for each thing that would be added or changed.
+    pub(super) changes: Vec<String>,
+}
+
+impl Planned {
+    /// What the finding is allowed by.
+    const INCOMPATIBLE: &'static str = "schema-incompatible";
+
     /// Tells the registry what the program consists of, and the log what that changed.
-    pub(super) async fn register(&self, wired: &Wired) -> Result<(), BrokerError> {
+    pub(super) async fn carry_out(mut self, wired: &Wired) -> Result<(), BrokerError> {
         let Some(store) = wired.context.wiring().store_if_any() else {
             return Ok(());
         };
+        self.own.takes_incompatible = wired.allowed.has(Self::INCOMPATIBLE);
+        let synced = store
+            .registry()
+            .sync(&wired.connected.product, &self.own, clock::wall())
+            .await;
+        let changed = synced
+            .map_err(|error| store_failed("the program's topics can't be registered in the store", error))?;
+        for change in changed {
+            tracing::info!("{}", line(&change));
+        }
+        Ok(())
+    }
+}
+
+/// What a change is, for people.
+fn line(change: &Changed) -> String {
+    if change.is == Source::File && change.was.is_some_and(|was| was == Source::Call) {
+        return format!("{change}; the configuration file wins over what a call had registered");
+    }
+    change.to_string()
+}
+
+impl Blueprint {
+    /// Asks the registry what telling it of the program would change; what it would refuse is found.
+    pub(super) async fn plan(&self, wired: &mut Wired) -> Result<Planned, BrokerError> {
+        let Some(store) = wired.context.wiring().store_if_any() else {
+            let (own, changes) = (Own::default(), Vec::new());
+            return Ok(Planned { own, changes });
+        };
+        let own = self.own(wired).await?;
+        let product = &wired.connected.product;
+        let planned = store.registry().plan(product, &own, clock::wall()).await;
+        let planned = planned.map_err(|error| {
+            store_failed(
+                "what is registered in the store can't be compared with the program",
+                error,
+            )
+        })?;
+        let finding = |refused: &Refused| {
+            let message = format!(
+                "{refused}; write `version = …` in its #[topic] for a version beside that one, or change it so that it can follow"
+            );
+            Finding::new(ErrorCode::SchemaIncompatible, message).named(Planned::INCOMPATIBLE)
+        };
+        let found: Vec<Finding> = planned.refused.iter().map(finding).collect();
+        let changes = planned.changed.iter().map(line).collect();
+        wired.findings.extend(wired.allowed.sift(found));
+        Ok(Planned { own, changes })
+    }
+
+    /// What the program consists of, as the registry takes it.
+    async fn own(&self, wired: &Wired) -> Result<Own, BrokerError> {
         let connected = &wired.connected;
         let kind = |tag: &str| {
             connected
@@ -82,27 +144,13 @@ impl Blueprint {
         };
         // Schemas and samples are made anew, which takes its time where there are many.
         let made = tokio::task::spawn_blocking(move || own::of(parts)).await;
-        let own = made.map_err(|error| {
+        made.map_err(|error| {
             BrokerError::new(
                 ErrorCode::StoreFailed,
                 "what the program consists of was not gathered",
             )
             .with_source(error)
-        })?;
-        let synced = store
-            .registry()
-            .sync(&connected.product, &own, clock::wall())
-            .await;
-        let changed = synced
-            .map_err(|error| store_failed("the program's topics can't be registered in the store", error))?;
-        for change in changed {
-            if change.is == Source::File && change.was.is_some_and(|was| was == Source::Call) {
-                tracing::info!("{change}; the configuration file wins over what a call had registered");
-            } else {
-                tracing::info!("{change}");
-            }
-        }
-        Ok(())
+        })
     }
 }
 

@@ -19,6 +19,9 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// The guarantee of each consumer, as far as the check got.
     pub guarantees: Vec<Guarantee>,
+    /// What the start of the program would add to the registry and change there, a line for each; what it would refuse is found
+    /// (`SCHEMA_INCOMPATIBLE`). Nothing is ever taken out.
+    pub changes: Vec<String>,
 }
 
 /// What a consumer is promised on the broker that its environment names.
@@ -65,6 +68,9 @@ impl fmt::Display for CheckReport {
         }
         for guarantee in &self.guarantees {
             write!(f, "\n  {guarantee}")?;
+        }
+        for change in &self.changes {
+            write!(f, "\n  registry: {change}")?;
         }
         Ok(())
     }
@@ -113,9 +119,16 @@ impl Blueprint {
             environment: environment.unwrap_or_default().to_owned(),
             findings: Vec::new(),
             guarantees: Vec::new(),
+            changes: Vec::new(),
         };
         match self.wire(environment, Vec::new(), lent).await {
-            Ok(wired) => {
+            #[cfg_attr(not(feature = "store"), allow(unused_mut))]
+            Ok(mut wired) => {
+                #[cfg(feature = "store")]
+                match self.plan(&mut wired).await {
+                    Ok(planned) => report.changes = planned.changes,
+                    Err(error) => wired.findings.extend(as_findings(&error)),
+                }
                 report.environment.clone_from(&wired.connected.environment);
                 report.findings.clone_from(&wired.findings);
                 report.guarantees = wired.consumers.iter().map(|run| Guarantee::of(run)).collect();

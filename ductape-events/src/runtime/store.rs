@@ -155,6 +155,7 @@ impl BrokerError {
         let code = match source.kind() {
             StoreErrorKind::ConfigInvalid => ErrorCode::ConfigInvalid,
             StoreErrorKind::Unreachable => ErrorCode::ConnectionFailed,
+            StoreErrorKind::Incompatible => ErrorCode::SchemaIncompatible,
             _ => ErrorCode::StoreFailed,
         };
         let temporary = source.is_temporary();

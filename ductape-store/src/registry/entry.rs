@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use ductape_schema::compatibility::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -202,6 +203,8 @@ pub struct TopicEntry {
     pub version: u32,
     /// What is said of it.
     pub says: TopicChange,
+    /// How its schema may follow the one that a program said before.
+    pub compatibility: Mode,
     /// Who says so.
     pub source: Source,
 }

@@ -17,7 +17,7 @@ pub use entry::{
     Source, Topic, TopicChange, TopicEntry,
 };
 pub use secrets::{HIDDEN, Resolved, Secrets};
-pub use sync::{Changed, Own, SEEN_STEP};
+pub use sync::{Changed, Own, Planned, Refused, SEEN_STEP};
 
 use std::borrow::Cow;
 

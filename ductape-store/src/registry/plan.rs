@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ductape_schema::compatibility::{Break, check};
 use sqlx::{Executor, Row as _};
 
 use super::brokers;
@@ -10,7 +11,7 @@ use super::clean_option;
 use super::entry::{BrokerEntry, ConsumerEntry, EnvironmentEntry, Source, TopicEntry};
 use super::kept::{BrokerRow, EnvironmentRow, TopicRow, said};
 use super::secrets::{Secrets, row};
-use super::sync::{Changed, Own, SEEN_STEP};
+use super::sync::{Changed, Own, Refused, SEEN_STEP};
 use super::topics;
 use crate::error::Result;
 use crate::seal::StoreKeys;
@@ -194,6 +195,7 @@ pub(super) struct Plan<'a> {
     pub(super) topics: Vec<TopicRow>,
     pub(super) consumers: Vec<(&'a ConsumerEntry, String)>,
     pub(super) changed: Vec<Changed>,
+    pub(super) refused: Vec<Refused>,
 }
 
 impl<'a> Plan<'a> {
@@ -221,7 +223,7 @@ impl<'a> Plan<'a> {
                 entry,
                 said,
                 there.get(&(broker.as_str(), topic.as_str(), version)).copied(),
-                now,
+                (own.takes_incompatible, now),
             );
         }
         for (entry, said) in own.consumers.iter().zip(&said.consumers) {
@@ -314,9 +316,25 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn topic(&mut self, entry: &TopicEntry, said: &String, there: Option<&TopicRow>, now: i64) {
+    fn topic(
+        &mut self,
+        entry: &TopicEntry,
+        said: &String,
+        there: Option<&TopicRow>,
+        (takes_incompatible, now): (bool, i64),
+    ) {
         if there.is_some_and(|row| row.said == *said) {
             return;
+        }
+        let breaks = there.map_or_else(Vec::new, |row| breaks(entry, row));
+        if !breaks.is_empty() {
+            self.refused.push(Refused {
+                what: named(&entry.broker, &entry.topic, entry.version),
+                breaks,
+            });
+            if !takes_incompatible {
+                return;
+            }
         }
         let mut row = there.cloned().unwrap_or_else(|| topics::new(entry, now));
         let fields = topics::apply(&mut row, &entry.says);
@@ -324,12 +342,8 @@ impl<'a> Plan<'a> {
         row.source = entry.source;
         if there.is_none() || !fields.is_empty() {
             row.updated_at = now;
-            let version = match entry.version {
-                1 => String::new(),
-                version => format!(" version {version}"),
-            };
             self.changed.push(Changed {
-                what: format!("topic `{}:{}`{version}", row.broker, row.topic),
+                what: named(&row.broker, &row.topic, entry.version),
                 was: there.map(|row| row.source),
                 is: entry.source,
                 fields: fields.into_iter().map(str::to_owned).collect(),
@@ -337,4 +351,22 @@ impl<'a> Plan<'a> {
         }
         self.topics.push(row);
     }
+}
+
+/// Where the schema that is said can't follow the one that a program said before. What a call said binds nobody.
+fn breaks(entry: &TopicEntry, row: &TopicRow) -> Vec<Break> {
+    let held = row.schema.as_ref().filter(|_| !row.said.is_empty());
+    let held = held.and_then(|text| serde_json::from_str(text).ok());
+    match (held, &entry.says.schema) {
+        (Some(held), Some(new)) => check(&held, new, entry.compatibility),
+        _ => Vec::new(),
+    }
+}
+
+fn named(broker: &str, topic: &str, version: u32) -> String {
+    let version = match version {
+        1 => String::new(),
+        version => format!(" version {version}"),
+    };
+    format!("topic `{broker}:{topic}`{version}")
 }

@@ -8,6 +8,9 @@ use super::{Registry, clean, clean_option};
 use crate::error::{Result, StoreError, StoreErrorKind};
 use crate::time::micros;
 
+/// Stands for what was said of a topic whose schema is a program's, and of which a call changed something else.
+const SAID_SCHEMA: &str = "schema";
+
 impl Registry<'_> {
     /// The topics of a product, or of one of its brokers, in the order of their names and versions.
     ///
@@ -93,8 +96,11 @@ impl Registry<'_> {
             return Ok(None);
         };
         let _ = apply(&mut row, change);
-        // What a program says of it next is looked at again.
-        row.said.clear();
+        // What a program says of it next is looked at again; a schema of its own is still what the next is held to.
+        row.said = match (&change.schema, row.said.as_str()) {
+            (Some(_), _) | (_, "") => String::new(),
+            _ => SAID_SCHEMA.to_owned(),
+        };
         row.updated_at = micros(now);
         kept::write_topics(&mut transaction, &product, std::slice::from_ref(&row)).await?;
         transaction.commit().await?;

@@ -4,6 +4,7 @@ mod at_once;
 
 use std::time::{Duration, SystemTime};
 
+use ductape_schema::compatibility::Mode;
 use ductape_store::registry::{
     BrokerChange, BrokerEntry, ConsumerEntry, EnvironmentEntry, Own, QueueUrl, SEEN_STEP, Secrets, Source,
     TopicChange, TopicEntry,
@@ -60,6 +61,7 @@ fn topic(broker: &str, topic: &str, source: Source) -> TopicEntry {
             sample: Some(json!({ "n": 1 })),
             ..TopicChange::default()
         },
+        compatibility: Mode::Backward,
         source,
     }
 }
@@ -80,6 +82,7 @@ fn consumer(broker: &str, topic: &str, tag: &str) -> ConsumerEntry {
 fn program(topics: usize) -> Own {
     let name = |n: usize| format!("topic-{n}");
     Own {
+        takes_incompatible: false,
         brokers: vec![broker(
             "orders",
             Source::Program,
@@ -513,6 +516,7 @@ async fn names_are_kept_whatever_they_hold() {
         assert!(registry.broker("p\0", "n\0l").await.unwrap().is_some());
         assert!(registry.resolve("p\0", "n\0l", "d\0v").await.unwrap().is_some());
         let own = Own {
+            takes_incompatible: false,
             brokers: vec![nul],
             topics: vec![topic("n\0l", "t\0", Source::Program)],
             consumers: vec![consumer("n\0l", "t\0", "g\0")],
