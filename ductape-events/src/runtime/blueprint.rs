@@ -44,6 +44,7 @@ pub(super) struct Wired {
     pub(super) consumers: Vec<Arc<ConsumerRun>>,
     /// What was found of what the consumers ask and of how the brokers are set up.
     pub(super) findings: Vec<Finding>,
+    #[cfg(feature = "store")]
     pub(super) allowed: Allowed,
 }
 
@@ -204,6 +205,7 @@ impl Blueprint {
             topics,
             consumers,
             findings,
+            #[cfg(feature = "store")]
             allowed: parts.allowed,
         })
     }
