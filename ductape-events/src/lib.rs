@@ -40,6 +40,7 @@ extern crate self as ductape_events;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod asyncapi;
 mod backoff;
 mod clock;
 #[cfg(feature = "conformance")]

@@ -14,6 +14,7 @@ use ductape_providers::{AnyProvider, Capability, EventName, Headers, MessageId, 
 use jsonschema::Validator;
 use serde_json::Value;
 
+use crate::asyncapi::Server;
 use crate::error::{BrokerError, ErrorCode, PublishOutcome};
 use crate::runtime::Opened;
 use crate::topic::TopicDescriptor;
@@ -42,6 +43,8 @@ pub(crate) struct Wiring {
     #[cfg(feature = "store")]
     recorder: Option<Arc<crate::tracking::Recorder>>,
     published: Option<Mutex<Vec<Outgoing>>>,
+    /// The brokers of the environment, for people.
+    servers: Vec<Server>,
 }
 
 /// How one topic is carried.
@@ -127,7 +130,25 @@ impl Wiring {
             #[cfg(feature = "store")]
             recorder: None,
             published: keep_published.then(Mutex::default),
+            servers: Vec::new(),
         }
+    }
+
+    pub(crate) fn with_servers(mut self, servers: Vec<Server>) -> Self {
+        self.servers = servers;
+        self
+    }
+
+    /// The brokers of the environment, for people.
+    pub(crate) fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The topics that the program began with, by name and version.
+    pub(crate) fn routes(&self) -> Vec<&TopicRoute> {
+        let mut routes: Vec<&TopicRoute> = self.topics.values().flatten().collect();
+        routes.sort_by_key(|route| (route.topic.event().as_str(), route.topic.version()));
+        routes
     }
 
     pub(crate) fn with_store(mut self, store: Option<Opened>) -> Self {

@@ -24,6 +24,7 @@
 //! store's key (`DUCTAPE_STORE_KEY`), and refused where there is none. It is shown as `***`; where that is given back in a change, the
 //! secret stays what it is.
 
+mod asyncapi;
 mod check;
 mod error;
 mod input;

@@ -159,10 +159,11 @@ impl Blueprint {
         }
         #[cfg(feature = "store")]
         let tracking = brokers.tracking(self.tracking.clone());
+        let servers = brokers.servers(&tags);
         let connected = brokers.connect(&tags).await?;
 
         let (wiring, mut topics) = self.route(&program, &connected)?;
-        let wiring = wiring.with_store(store);
+        let wiring = wiring.with_store(store).with_servers(servers);
         #[cfg(feature = "store")]
         let wiring = wiring
             .with_session_keys(session_keys)

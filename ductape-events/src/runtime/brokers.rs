@@ -14,6 +14,7 @@ use ductape_providers::{Error as ProviderError, ErrorKind};
 use futures_util::future::join_all;
 use tokio::time::sleep_until;
 
+use crate::asyncapi::Server;
 use crate::backoff::Growing;
 use crate::clock;
 use crate::config::{Config, ConfigProblems};
@@ -253,6 +254,18 @@ impl Brokers {
             BrokerError::from_provider(ErrorCode::ConnectionFailed, text, error)
                 .with("environment", &self.environment)
         })
+    }
+
+    /// The brokers of these tags, for people.
+    pub(super) fn servers(&self, tags: &[(&str, &str)]) -> Vec<Server> {
+        let server = |tag: &str| {
+            if let Some(provider) = self.given(tag) {
+                let info = provider.info_dyn();
+                return Some(Server::of_another(tag, info.provider, &info.address));
+            }
+            Some(Server::of(tag, &self.config_of(tag)?))
+        };
+        tags.iter().filter_map(|(tag, _)| server(tag)).collect()
     }
 
     /// Tries the connections of these tags, and of every other broker of the environment, each step by step.

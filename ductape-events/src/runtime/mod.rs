@@ -4,6 +4,7 @@
 //! into lanes (`lanes`), works on what is ready (`work`), decides what becomes of it (`conclude`), and settles in
 //! batches (`settle`).
 
+mod asyncapi;
 mod blueprint;
 mod brokers;
 mod builder;
