@@ -8,6 +8,8 @@ use ductape_providers::conformance::{Applies, Case};
 mod batches;
 mod dead_letters;
 mod groups;
+#[cfg(feature = "store")]
+mod history;
 mod lifecycle;
 mod order;
 mod plans;
@@ -27,6 +29,8 @@ pub fn cases() -> &'static [Case] {
             order::CASES,
             batches::CASES,
             groups::CASES,
+            #[cfg(feature = "store")]
+            history::CASES,
             lifecycle::CASES,
         ]
         .concat()
