@@ -22,26 +22,23 @@ fn a_message_may_satisfy_two_alternatives_and_have_the_fields_of_both() {
 
 #[test]
 fn what_was_found_upon_a_guess_is_forgotten_with_it() {
+    let to = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    let of = |name: &str, to: &Value| json!({ "type": "object", "properties": { name: to } });
     let schema = |bad: &str, root: Value| {
-        let mut schema = json!({
-            "type": "object",
-            "$defs": {
-                "N": { "type": "object", "properties": { "q": { "$ref": "#/$defs/Q" }, "bad": { "type": bad } } },
-                "Q": { "type": "object", "properties": { "n": { "$ref": "#/$defs/N" } } },
-            },
-        });
+        let mut schema =
+            json!({ "type": "object", "$defs": { "H": of("h", &to("N")), "Q": of("m", &to("H")) } });
+        schema["$defs"]["N"] =
+            json!({ "type": "object", "properties": { "bad": { "type": bad }, "q": to("Q") } });
         for (keyword, value) in root.as_object().unwrap() {
             schema[keyword] = value.clone();
         }
         schema
     };
-    let (n, q) = (json!({ "$ref": "#/$defs/N" }), json!({ "$ref": "#/$defs/Q" }));
-    let old = schema("string", json!({ "properties": { "x": n, "y": q } }));
-    let new = schema(
-        "integer",
-        json!({ "anyOf": [{ "properties": { "x": n } }, { "properties": { "y": q } }] }),
-    );
-    // `{"x": {"bad": "s"}, "y": {"n": {"bad": "s"}}}`
+    // That `q` is taken rests on the guess that `h` is, which `bad` refutes.
+    let old = schema("string", json!({ "properties": { "x": to("H"), "y": to("Q") } }));
+    let ways = json!([{ "properties": { "x": to("H") } }, { "properties": { "y": to("Q") } }]);
+    let new = schema("integer", json!({ "anyOf": ways }));
+    // `{"x": {"h": {"bad": "s"}}, "y": {"m": {"h": {"bad": "s"}}}}` fits the old alone.
     assert!(!is_compatible(&old, &new));
 }
 
