@@ -104,10 +104,10 @@ impl Open {
                 self.choices
                     .push(one.iter().map(|id| (vec![*id], Vec::new())).collect());
             }
+            // Which of them hold is not followed; what they list may be written, and closes nothing.
             if let Some((condition, then, otherwise)) = node.condition {
-                let holds = [Some(condition), then].into_iter().flatten().collect();
-                let fails = otherwise.into_iter().collect();
-                self.choices.push(vec![(holds, Vec::new()), (fails, Vec::new())]);
+                let parts = [Some(condition), then, otherwise];
+                self.alternative.beside.extend(parts.into_iter().flatten());
             }
         }
         true

@@ -13,10 +13,8 @@ const DEPTH_MAX: usize = 130;
 
 /// Keywords that say which values fit in ways that the checker does not follow.
 const OPAQUE: &[&str] = &[
-    "contains",
     "minContains",
     "maxContains",
-    "unevaluatedItems",
     "additionalItems",
     "dependencies",
     "$dynamicRef",
@@ -53,7 +51,7 @@ impl<'a> Document<'a> {
                 node.children.push(target);
             } else {
                 node.opaque.push("$ref");
-                node.own.push_str(text);
+                node.is_unlike = true;
             }
         }
         let string = reader.nodes.len();
@@ -87,7 +85,10 @@ impl<'a> Reader<'a> {
         let mut node = Node::any();
         match schema {
             Value::Bool(fits) => node.never = !fits,
-            Value::Object(_) if depth >= DEPTH_MAX => node.opaque.push("a nesting as deep as this"),
+            Value::Object(_) if depth >= DEPTH_MAX => {
+                node.opaque.push("a nesting as deep as this");
+                node.is_unlike = true;
+            }
             Value::Object(keywords) => {
                 if let Some(Value::String(anchor)) = keywords.get("$anchor") {
                     self.places.insert(anchor.clone(), id);
@@ -109,10 +110,15 @@ impl<'a> Reader<'a> {
                     if part.keyword(keyword, value, keywords).is_none() {
                         node.opaque.push(keyword);
                         node.says(format_args!("{keyword}={value};"));
+                        // What it refers to may have changed.
+                        node.is_unlike |= keyword.starts_with('$') || refers(value);
                     }
                 }
             }
-            _ => node.opaque.push("what is no schema"),
+            _ => {
+                node.opaque.push("what is no schema");
+                node.is_unlike = true;
+            }
         }
         self.nodes[id] = node;
         self.places.insert(place, id);
@@ -202,6 +208,10 @@ impl<'a> Part<'_, 'a> {
                 let otherwise = all.get("else").map(|value| self.one("else", value));
                 self.node.condition = Some((condition, then, otherwise));
             }
+            "contains" | "unevaluatedItems" => {
+                self.one(keyword, value);
+                self.node.opaque.push(keyword);
+            }
             _ if OPAQUE.contains(&keyword) || keyword == "items" => return None,
             // Annotations, and what no draft knows, say nothing of which values fit.
             _ => {}
@@ -249,6 +259,17 @@ impl<'a> Part<'_, 'a> {
                 .collect(),
         };
         self.node.values = Some(left);
+    }
+}
+
+/// Whether a reference stands anywhere in it.
+fn refers(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name.starts_with('$') || refers(value)),
+        Value::Array(items) => items.iter().any(refers),
+        _ => false,
     }
 }
 

@@ -12,7 +12,7 @@
 //! fields that its schema lists. So the writer's side is compared in its **closed form**:
 //!
 //! - an object whose schema lists `properties` has no others, as if it said `"unevaluatedProperties": false`. Fields that are
-//!   listed elsewhere for the same object (`allOf`, `$ref`, the alternative that holds, `required`) count as listed;
+//!   listed elsewhere for the same object (`allOf`, `$ref`, the alternative that holds, `required`) count as listed; those of `if`, `then` and `else` may be there as well;
 //! - where `additionalProperties` or `unevaluatedProperties` says what others hold, as in maps and flattened maps, others are
 //!   written as it says;
 //! - an object whose schema lists nothing, as `{"type": "object"}` and `true`, may hold anything.

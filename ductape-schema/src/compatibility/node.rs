@@ -56,6 +56,8 @@ pub(super) struct Node<'a> {
     pub(super) dependent: Vec<(&'a str, Id)>,
     /// The keywords that are not followed.
     pub(super) opaque: Vec<&'a str>,
+    /// Whether it says more than `own` and `children` hold, so that it is not known to say the same as any other.
+    pub(super) is_unlike: bool,
     /// Everything that this part says itself, with a gap for each of `children`.
     pub(super) own: String,
     pub(super) children: Vec<Id>,
@@ -92,6 +94,7 @@ impl Node<'_> {
             dependent_required: Vec::new(),
             dependent: Vec::new(),
             opaque: Vec::new(),
+            is_unlike: false,
             own: String::new(),
             children: Vec::new(),
         }
@@ -110,6 +113,10 @@ impl Node<'_> {
 
     /// Whether this part says the same as `other`, but for the parts that it refers to.
     pub(super) fn says_as(&self, other: &Node<'_>) -> bool {
-        self.never == other.never && self.own == other.own && self.children.len() == other.children.len()
+        !self.is_unlike
+            && !other.is_unlike
+            && self.never == other.never
+            && self.own == other.own
+            && self.children.len() == other.children.len()
     }
 }

@@ -43,6 +43,31 @@ fn what_was_found_upon_a_guess_is_forgotten_with_it() {
 }
 
 #[test]
+fn what_is_not_followed_is_the_same_only_with_all_that_it_refers_to() {
+    let keywords = [
+        json!({ "contains": { "$ref": "#/$defs/E" } }),
+        json!({ "unevaluatedItems": { "$ref": "#/$defs/E" } }),
+        json!({ "dependencies": { "a": { "$ref": "#/$defs/E" } } }),
+        json!({ "items": [{ "$ref": "#/$defs/E" }] }),
+        json!({ "$dynamicRef": "#E" }),
+    ];
+    for keyword in keywords {
+        let of = |part: Value| json!({ "allOf": [keyword], "$defs": { "E": part } });
+        let wide = of(json!({ "$dynamicAnchor": "E", "type": ["integer", "string"] }));
+        let narrow = of(json!({ "$dynamicAnchor": "E", "type": "integer" }));
+        assert!(!is_compatible(&wide, &narrow), "{keyword}");
+    }
+    let deep = |last: &str| {
+        let step = |inner: Value, _| json!({ "properties": { "a": inner } });
+        (0..200).fold(json!({ "type": last }), step)
+    };
+    assert!(!is_compatible(&deep("string"), &deep("integer")));
+    let contains =
+        |text: &str| json!({ "type": "array", "contains": { "type": "null" }, "description": text });
+    assert!(is_compatible(&contains("One."), &contains("Two.")));
+}
+
+#[test]
 fn what_is_required_and_not_listed_is_written_all_the_same() {
     let old = json!({ "type": "object", "properties": { "a": true }, "required": ["a", "b"] });
     let new = json!({ "type": "object", "properties": { "b": { "type": "string" } } });
