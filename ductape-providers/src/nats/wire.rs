@@ -1,10 +1,11 @@
 //! Messages as NATS carries them: `CloudEvents` in binary mode, with the prefix `ce-` (`nats-protocol-binding.md` of
 //! `CloudEvents` 1.0.2).
 //!
-//! A header of NATS is one line of text, whose ends are trimmed. A value that this would change is written with its
-//! control characters and spaces at the ends as `%XX`, and its name is listed in the header `ductape-escaped`; every other
-//! value travels as it is.
+//! The binding has values of attributes percent-encoded: all but printable ASCII, and spaces, `"` and `%`. Other headers are
+//! one line of text each, whose ends NATS trims: a value that this would change is written with its control characters and
+//! spaces at the ends as `%XX`, and its name is listed in the header `ductape-escaped`; every other value travels as it is.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,7 +29,9 @@ const SUBJECT: HeaderName = HeaderName::from_static("ce-subject");
 const TYPE: HeaderName = HeaderName::from_static("ce-type");
 const SOURCE: HeaderName = HeaderName::from_static("ce-source");
 const SPEC_VERSION: HeaderName = HeaderName::from_static("ce-specversion");
+/// What most programs look for; the binding knows [`DATA_CONTENT_TYPE`] alone.
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
+const DATA_CONTENT_TYPE: HeaderName = HeaderName::from_static("ce-datacontenttype");
 
 /// Headers on their way, and how long they are on the wire.
 #[derive(Debug)]
@@ -46,7 +49,9 @@ impl Lines {
         };
         let mut escaped_names = String::new();
         cloud_events::write(message, PREFIX, |name, value| {
-            let value = if travels(&value) {
+            let value = if name.starts_with(PREFIX) {
+                encoded(value)
+            } else if travels(&value) {
                 value.into_owned()
             } else {
                 if !escaped_names.is_empty() {
@@ -62,7 +67,10 @@ impl Lines {
                 "ce-type" => lines.put(TYPE, value),
                 "ce-source" => lines.put(SOURCE, value),
                 "ce-specversion" => lines.put(SPEC_VERSION, value),
-                "content-type" => lines.put(CONTENT_TYPE, value),
+                "content-type" => {
+                    lines.put(DATA_CONTENT_TYPE, encoded(value.as_str().into()));
+                    lines.put(CONTENT_TYPE, value);
+                }
                 other => {
                     // `Headers::check` was before, and allows no name that this refuses.
                     if let Ok(name) = other.parse() {
@@ -102,6 +110,39 @@ fn travels(value: &str) -> bool {
             .into_iter()
             .flatten()
             .any(|end| end.is_whitespace() || end.is_control())
+}
+
+/// The value of an attribute, as the binding has it in a header.
+fn encoded(value: Cow<'_, str>) -> String {
+    let stays = |b: u8| matches!(b, b'!'..=b'~') && b != b'"' && b != b'%';
+    if value.bytes().all(stays) {
+        return value.into_owned();
+    }
+    let mut text = String::with_capacity(value.len() + 16);
+    for byte in value.bytes() {
+        if stays(byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string can't fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// What such a value stands for. Older producers put it between quotes.
+fn decoded(text: &str) -> String {
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let Some(quoted) = quoted else {
+        return unescaped(text);
+    };
+    let mut plain = String::with_capacity(quoted.len());
+    let mut chars = quoted.chars();
+    while let Some(c) = chars.next() {
+        let c = if c == '\\' { chars.next() } else { Some(c) };
+        plain.extend(c);
+    }
+    unescaped(&plain)
 }
 
 fn escaped(value: &str) -> String {
@@ -180,7 +221,7 @@ impl Place {
 /// The message that came, wherever it comes from. Of several values of one header the first counts.
 pub(super) fn incoming(topic: &TopicName, stream: &str, message: &Message, place: Place) -> Incoming {
     let mut read = cloud_events::Read::default();
-    let mut native_id = None;
+    let (mut native_id, mut content_type) = (None, None);
     if let Some(headers) = &message.headers {
         let listed = headers.get(ESCAPED).map(HeaderValue::as_str);
         for (name, values) in headers.iter() {
@@ -192,6 +233,10 @@ pub(super) fn incoming(topic: &TopicName, stream: &str, message: &Message, place
                 if name == "Nats-Msg-Id" {
                     native_id = Some(value);
                 }
+            } else if name == "ce-datacontenttype" {
+                content_type = Some(decoded(value));
+            } else if name.starts_with(PREFIX) {
+                read.take(PREFIX, name, &decoded(value));
             } else if name != ESCAPED {
                 if listed.is_some_and(|listed| listed.split(',').any(|listed| listed == name)) {
                     read.take(PREFIX, name, &unescaped(value));
@@ -200,6 +245,11 @@ pub(super) fn incoming(topic: &TopicName, stream: &str, message: &Message, place
                 }
             }
         }
+    }
+    if let Some(content_type) = content_type
+        && read.headers.get("content-type").is_none()
+    {
+        read.take(PREFIX, "content-type", &content_type);
     }
     let id = read.id.take().unwrap_or_else(|| match native_id {
         Some(id) => MessageId::from_text(id),
@@ -228,7 +278,7 @@ mod tests {
     use async_nats::{HeaderMap, Message};
     use bytes::Bytes;
 
-    use super::{ESCAPED, Lines, Place, escaped, incoming, travels, unescaped};
+    use super::{ESCAPED, Lines, Place, decoded, encoded, escaped, incoming, travels, unescaped};
     use crate::clock;
     use crate::message::{MessageId, Outgoing, TopicName};
 
@@ -269,6 +319,10 @@ mod tests {
             message.headers.insert(format!("h{at}"), value);
         }
         message.headers.insert("ce-type", "orders:created");
+        message.headers.insert("ce-all", ascii.as_str());
+        message
+            .headers
+            .insert("content-type", "text/plain; note=\"100 %\"");
         let lines = Lines::of(&message);
         for values in lines.map.iter().map(|(_, values)| values) {
             assert!(values[0].as_str().trim() == values[0].as_str());
@@ -302,6 +356,41 @@ mod tests {
         for text in ["%", "%4", "%zz", "%ff"] {
             assert_eq!(unescaped(text), text);
         }
+    }
+
+    #[test]
+    fn attributes_are_written_and_read_as_the_binding_has_them() {
+        // Its own example, `nats-protocol-binding.md`, 3.1.3.2.
+        let (plain, wire) = ("Euro \u{20ac} \u{1f600}", "Euro%20%E2%82%AC%20%F0%9F%98%80");
+        assert_eq!(encoded(plain.into()), wire);
+        assert_eq!(decoded(wire), plain);
+        assert_eq!(encoded("a:b/c?\"%41\"".into()), "a:b/c?%22%2541%22");
+        for (wire, plain) in [
+            ("%e2%82%ac%41", "\u{20ac}A"),
+            ("\"a \\\"b\\\" %41\"", "a \"b\" A"),
+            ("\"", "\""),
+            ("%C0%A0", "%C0%A0"),
+        ] {
+            assert_eq!(decoded(wire), plain);
+        }
+
+        let mut message = Outgoing::new(topic(), "{}").with_key("100 %41");
+        message.headers.insert("content-type", "text/plain");
+        let lines = Lines::of(&message);
+        assert_eq!(lines.map.get("ce-subject").unwrap().as_str(), "100%20%2541");
+        assert_eq!(
+            lines.map.get("ce-datacontenttype").unwrap().as_str(),
+            "text/plain"
+        );
+        let mut headers = HeaderMap::new();
+        headers.insert("ce-datacontenttype", "text/plain");
+        headers.insert("ce-subject", "100%20%2541");
+        let came = incoming(&topic(), "orders", &delivery(Some(REPLY), Some(headers)), PLACE);
+        assert_eq!(came.key.as_deref(), Some(&b"100 %41"[..]));
+        assert_eq!(
+            came.headers.iter().collect::<Vec<_>>(),
+            [("content-type", "text/plain")]
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::message::{Incoming, MessageId, Outgoing, TopicName};
 /// [`PREFIX_COLON`] is the other that it allows.
 const PREFIX: &str = "cloudEvents_";
 const PREFIX_COLON: &str = "cloudEvents:";
+/// That of another binding, which is read too,
+/// <https://github.com/knative-extensions/eventing-rabbitmq/blob/main/cloudevents-protocol-spec/spec.md>.
+const PREFIX_KNATIVE: &str = "ce-";
 /// Our header whose place is the property of that name.
 const CONTENT_TYPE: &str = "content-type";
 /// How often a message was delivered before this copy of it was made.
@@ -162,21 +165,26 @@ fn is_servers_own(name: &str) -> bool {
 }
 
 fn take(read: &mut Read, name: &str, value: &AMQPValue) {
-    let is_time = || name == "cloudEvents_time" || name == "cloudEvents:time";
-    let text = match value {
-        AMQPValue::Timestamp(seconds) if is_time() => {
-            Some(time_text(clock::from_millis(seconds.saturating_mul(1000))).into())
+    let prefixes = [PREFIX_COLON, PREFIX_KNATIVE];
+    let prefix = prefixes
+        .into_iter()
+        .find(|prefix| name.starts_with(prefix))
+        .unwrap_or(PREFIX);
+    let millis = match value {
+        AMQPValue::Timestamp(seconds) => Some(seconds.saturating_mul(1000)),
+        // A timestamp of AMQP 1.0, which has no type of its own here.
+        AMQPValue::LongLongInt(millis) => u64::try_from(*millis).ok(),
+        _ => None,
+    };
+    let text = match millis {
+        Some(millis) if name.strip_prefix(prefix) == Some("time") => {
+            Some(time_text(clock::from_millis(millis)).into())
         }
-        value => text(value),
+        _ => text(value),
     };
     let Some(text) = text else {
         tracing::debug!(name = ?name, "a header of another producer has a type that can't be kept");
         return;
-    };
-    let prefix = if name.starts_with(PREFIX_COLON) {
-        PREFIX_COLON
-    } else {
-        PREFIX
     };
     if text.len() > Headers::VALUE_LEN_MAX && !name.starts_with(prefix) {
         tracing::debug!(name = ?name, "a header of another producer is too long to be kept");
@@ -326,6 +334,30 @@ mod tests {
             Some(clock::from_millis(1_700_000_000_000))
         );
         assert_eq!(came.message.delivery_count, NonZeroU32::new(1));
+    }
+
+    #[test]
+    fn attributes_of_each_binding_are_read() {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let millis = AMQPValue::LongLongInt(1_700_000_000_123);
+        for (prefix, time) in [
+            ("cloudEvents_", millis.clone()),
+            ("cloudEvents:", millis),
+            ("ce-", text("2023-11-14T22:13:20.123Z")),
+        ] {
+            let names = ["id", "subject", "type", "time"].map(|name| format!("{prefix}{name}"));
+            let values = [text("7"), text("order 7"), text("a:b"), time];
+            let headers: Vec<_> = names.iter().map(String::as_str).zip(values).collect();
+            let came = delivered(foreign(&headers), b"{}").message;
+            assert_eq!(came.id, MessageId::from_text("7"), "{prefix}");
+            assert_eq!(came.key.as_deref(), Some(&b"order 7"[..]), "{prefix}");
+            assert_eq!(
+                came.published_at,
+                Some(clock::from_millis(1_700_000_000_123)),
+                "{prefix}"
+            );
+            assert_eq!(came.headers.iter().collect::<Vec<_>>(), [("ce-type", "a:b")]);
+        }
     }
 
     #[test]
