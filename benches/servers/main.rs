@@ -78,6 +78,20 @@ fn compare(runtime: &Runtime, broker: &Broker) {
         || runtime.block_on(raw::timed_consume(&*raw, n)),
     );
     consumed.print(&format!("{}: consuming", broker.name), n, Bar::Ratio(0.9));
+    if broker.name == "redis" {
+        let file = std::env::temp_dir().join(format!("ductape-bench-{}.db", std::process::id()));
+        let tracked = rounds(
+            ROUNDS,
+            || runtime.block_on(ours::both(broker, n, Some(&file))),
+            || runtime.block_on(ours::both(broker, n, None)),
+        );
+        tracked.print(
+            "redis: produce and consume, tracked, against not",
+            n,
+            Bar::Ratio(0.85),
+        );
+        std::fs::remove_file(file).unwrap();
+    }
     if broker.name != "redis" {
         let raw = runtime.block_on(raw::connect(broker, true));
         let published = rounds(

@@ -1,10 +1,12 @@
 //! Our side: a program as a user writes it.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ductape_benches::{Clock, Order, Took, handle, until_handled};
 use ductape_events::DuctapeBuilder;
 use ductape_events::prelude::*;
+use ductape_events::store::StoreUrl;
 
 /// A server, as the variables of `dev/brokers env` say where it is.
 pub(crate) struct Broker {
@@ -69,7 +71,29 @@ pub(crate) fn program(broker: &Broker) -> DuctapeBuilder {
 }
 
 async fn connect(broker: &Broker) -> Ductape {
-    program(broker).consumer::<handle>().build().await.unwrap()
+    program(broker)
+        .without_store()
+        .consumer::<handle>()
+        .build()
+        .await
+        .unwrap()
+}
+
+/// Produces and consumes `n` messages, with their history in a SQLite file or without one.
+pub(crate) async fn both(broker: &Broker, n: u64, store: Option<&Path>) -> Took {
+    let builder = program(broker).consumer::<handle>();
+    let builder = match store {
+        Some(file) => builder.store(StoreUrl::file(file)),
+        None => builder.without_store(),
+    };
+    let ductape = builder.build().await.unwrap();
+    ductape.start().await.unwrap();
+    let clock = Clock::counting(n);
+    produce(&ductape, n).await;
+    until_handled().await;
+    let took = clock.took();
+    ductape.shutdown().await.unwrap();
+    took
 }
 
 async fn produce(ductape: &Ductape, n: u64) {
