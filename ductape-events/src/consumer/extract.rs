@@ -31,7 +31,7 @@ use crate::context::Context;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a #[consumer]",
     label = "not an extractor",
-    note = "the first parameter is the event itself; each further one implements `FromDelivery`: `Context`, `Meta`, `Attempt`, `MessageId`, `Headers`, `Session`, `Option<Session>`, `State<T>`, or a type of your own"
+    note = "the first parameter is the event itself; each further one implements `FromDelivery`: `Context`, `Meta`, `Attempt`, `MessageId`, `Headers`, `Session`, `Option<Session>`, `State<T>`, `Inbox`, or a type of your own"
 )]
 pub trait FromDelivery: Sized {
     /// Makes the parameter.
