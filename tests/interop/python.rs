@@ -54,34 +54,41 @@ impl Python {
     pub(crate) fn generate(&self, schema: &Value, folder: &Folder) {
         let file = folder.0.join("order-placed.v1.schema.json");
         std::fs::write(&file, schema.to_string()).unwrap();
-        let generated = Command::new(&self.0)
-            .args([
-                "-m",
-                "datamodel_code_generator",
-                "--input-file-type",
-                "jsonschema",
-            ])
-            .args(["--output-model-type", "pydantic_v2.BaseModel", "--input"])
+        let mut command = Command::new(&self.0);
+        command
+            .args(["-m", "datamodel_code_generator"])
+            .args(["--input-file-type", "jsonschema", "--input"])
             .arg(&file)
-            .arg("--output")
-            .arg(folder.0.join("order_placed.py"))
-            .output()
-            .unwrap();
-        assert!(generated.status.success(), "{generated:?}");
+            .args(["--output-model-type", "pydantic_v2.BaseModel", "--output"])
+            .arg(folder.0.join("order_placed.py"));
+        Program::start(&mut command, folder).finish();
     }
 
     /// Starts a program of `tests/interop`.
     pub(crate) fn start(&self, program: &str, settings: &Value, folder: &Folder) -> Program {
-        let stderr = folder.0.join("stderr");
-        let mut child = Command::new(&self.0)
-            .arg(
-                Path::new(env!("CARGO_MANIFEST_DIR"))
-                    .join("interop")
-                    .join(program),
-            )
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
+        let mut command = Command::new(&self.0);
+        command
+            .arg(programs.join(program))
             .arg(settings.to_string())
             .env("PYTHONPATH", &folder.0)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        Program::start(&mut command, folder)
+    }
+}
+
+/// A program that runs; it is killed when it is dropped.
+pub(crate) struct Program {
+    child: Child,
+    said: Receiver<String>,
+    stderr: PathBuf,
+    until: Instant,
+}
+
+impl Program {
+    fn start(command: &mut Command, folder: &Folder) -> Self {
+        let stderr = folder.0.join("stderr");
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr).unwrap())
@@ -96,24 +103,14 @@ impl Python {
                 }
             }
         });
-        Program {
+        Self {
             child,
             said: hear,
             stderr,
             until: Instant::now() + LIMIT,
         }
     }
-}
 
-/// A program that runs; it is killed when it is dropped.
-pub(crate) struct Program {
-    child: Child,
-    said: Receiver<String>,
-    stderr: PathBuf,
-    until: Instant,
-}
-
-impl Program {
     /// Its next line; `None` when it has closed its output.
     pub(crate) fn line(&self) -> Option<String> {
         match self

@@ -2,22 +2,12 @@
 
 import asyncio
 
-from faststream.redis import BinaryMessageFormatV1, RedisBroker, StreamSub
+from faststream.redis import RedisBroker, StreamSub
 from redis import Redis
 
 from common import CLIENT, SERVER, TOPIC, Heard, event, event_of, headers_of, order, payload, run
 
 STREAM = f"{{{TOPIC}}}"
-
-
-class PayloadAlone(BinaryMessageFormatV1):
-    """Publishes the order as it is. FastStream's own form of a message is read by FastStream alone."""
-
-    @classmethod
-    async def encode(cls, **message):
-        return (await cls.build(**message)).data
-
-
 host, port = SERVER.split(":")
 client = Redis(host=host, port=int(port))
 
@@ -39,6 +29,6 @@ def read():
     client.close()
 
 
-broker = RedisBroker(f"redis://{SERVER}", message_format=PayloadAlone, logger=None)
+broker = RedisBroker(f"redis://{SERVER}", logger=None)
 subscriber = broker.subscriber(stream=StreamSub(STREAM, last_id="0"))
 asyncio.run(run(publish, read, broker, subscriber, {"stream": STREAM}))

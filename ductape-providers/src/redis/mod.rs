@@ -6,6 +6,7 @@ mod connect;
 mod declare;
 mod error;
 mod examine;
+mod faststream;
 mod keeper;
 mod keys;
 mod link;

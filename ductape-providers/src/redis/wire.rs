@@ -12,6 +12,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use redis::{Cmd, RedisWrite as _, Value};
 
+use super::faststream;
 use super::packed::{self, Reference, Shared};
 use crate::clock;
 use crate::cloud_events::{time_of, time_text};
@@ -199,6 +200,9 @@ pub(super) fn read(topic: &TopicName, id: EntryId, fields: Vec<Value>, shared: &
     let mut stands = id;
     let mut headers = Headers::new();
     let mut foreign: Vec<(Vec<u8>, Bytes)> = Vec::new();
+    let is_ours = fields
+        .chunks_exact(2)
+        .any(|pair| matches!(&pair[0], Value::BulkString(name) if name == DATA.as_bytes()));
     let mut fields = fields.into_iter();
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
         let (Some(name), Some(value)) = (into_bytes(name), into_bytes(value)) else {
@@ -229,15 +233,23 @@ pub(super) fn read(topic: &TopicName, id: EntryId, fields: Vec<Value>, shared: &
                     .unwrap_or(0);
             }
             Ok(ENTRY) => stands = EntryId::read(&value).unwrap_or(id),
-            Ok(other) => match header_name(other) {
+            // Without `data` it may be the payload, which need not be text.
+            other => match other.ok().filter(|_| is_ours).and_then(header_name) {
                 Some(name) => headers.insert(name, into_text(value)),
                 None => foreign.push((name, value.into())),
             },
-            Err(_) => foreign.push((name, value.into())),
         }
     }
-    let is_ours = payload.is_some();
-    let payload = payload.unwrap_or_else(|| foreign_payload(&mut headers, &foreign));
+    if let [(name, value)] = &*foreign
+        && name == faststream::FIELD
+        && let Some((theirs, inner)) = faststream::read(value)
+    {
+        (payload, headers) = (Some(inner), theirs.headers);
+        message_id = message_id.or(theirs.id);
+        key = key.or(theirs.key);
+        published_at = published_at.or(theirs.published_at);
+    }
+    let payload = payload.unwrap_or_else(|| foreign_payload(&foreign));
     if is_ours && !foreign.is_empty() {
         tracing::debug!(%topic, entry = %id, "an entry has fields whose names no header can have");
     }
@@ -259,27 +271,15 @@ pub(super) fn read(topic: &TopicName, id: EntryId, fields: Vec<Value>, shared: &
 }
 
 /// The payload of an entry that has no `data`.
-fn foreign_payload(headers: &mut Headers, foreign: &[(Vec<u8>, Bytes)]) -> Bytes {
-    if let ([(_, only)], true) = (foreign, headers.is_empty()) {
+fn foreign_payload(foreign: &[(Vec<u8>, Bytes)]) -> Bytes {
+    if let [(_, only)] = foreign {
         return only.clone();
     }
-    let named: Vec<(String, String)> = headers
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    if let ([(_, only)], true) = (named.as_slice(), foreign.is_empty()) {
-        let only = only.clone();
-        *headers = Headers::new();
-        return only.into();
-    }
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let foreign = foreign.iter().map(|(name, value)| (lossy(name), lossy(value)));
-    let object: serde_json::Map<String, serde_json::Value> = named
-        .into_iter()
-        .chain(foreign)
-        .map(|(name, value)| (name, value.into()))
+    let object: serde_json::Map<String, serde_json::Value> = foreign
+        .iter()
+        .map(|(name, value)| (lossy(name), lossy(value).into()))
         .collect();
-    *headers = Headers::new();
     serde_json::Value::Object(object).to_string().into()
 }
 
@@ -459,6 +459,11 @@ mod tests {
         let came = read(&topic(), ID, one.clone(), &shared()).message;
         assert_eq!(came.payload, br#"{"id":1}"#.as_slice());
         assert_eq!(came.id, read(&topic(), ID, one, &shared()).message.id);
+        let binary = fields(&[("order", b"\xff\x00")]);
+        assert_eq!(
+            read(&topic(), ID, binary, &shared()).message.payload,
+            b"\xff\x00".as_slice()
+        );
         let several = fields(&[("order", b"1"), ("TOTAL!", b"9.5")]);
         let came = read(&topic(), ID, several, &shared()).message;
         assert_eq!(came.payload, br#"{"TOTAL!":"9.5","order":"1"}"#.as_slice());
