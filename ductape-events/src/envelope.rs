@@ -38,6 +38,7 @@ pub(crate) mod header {
     pub(crate) const DEAD_CONSUMER: &str = "ductape-dead-consumer";
     pub(crate) const DEAD_TOPIC: &str = "ductape-dead-topic";
     /// On the copy that a replay sends, or an edit of a dead letter: the id of what it takes the place of.
+    #[cfg(feature = "store")]
     pub(crate) const REPLAYED_FROM: &str = "ductape-replayed-from";
     /// How often a dead letter was sent back; and what was known of it when it last was.
     pub(crate) const REDRIVE: &str = "ductape-redrive";
