@@ -12,7 +12,7 @@ impl Ductape {
     ///
     /// A topic that has a type counts as one that the program may produce. Schemas are written as draft 7, which `AsyncAPI` asks for.
     ///
-    /// ```
+    /// ```standalone_crate
     /// use ductape_events::prelude::*;
     ///
     /// #[topic("order-events:order-created", key = order_id)]

@@ -13,7 +13,7 @@ use crate::runtime::Ductape;
 
 /// A product's brokers: what is published and consumed by name, and the history of it.
 ///
-/// ```
+/// ```standalone_crate
 /// use ductape_events::prelude::*;
 /// use ductape_events::store::StoreUrl;
 /// use ductape_events::store::tracking::EventFilter;

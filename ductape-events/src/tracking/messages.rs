@@ -23,7 +23,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// entries, 20 by default. A question sees all that this program told before it, as long as the store takes it within 2 s; what other
 /// programs tell is there a moment later.
 ///
-/// ```
+/// ```standalone_crate
 /// use ductape_events::prelude::*;
 /// use ductape_events::store::StoreUrl;
 /// use ductape_events::store::tracking::MessageFilter;
